@@ -1,0 +1,204 @@
+"""The settings of a sweep: their types, the checks that need more than a type, and what makes a cell.
+
+No torch here: `--help`, `--cfg` and a wrong key are answered at once.
+"""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from mmoe_repro.errors import UsageError
+
+#: Seeds from here on are for choosing a learning rate; reported runs stay below.
+TUNING_SEED = 1_000_000
+
+
+@dataclass
+class SyntheticConfig:
+    """The `data` group's built-in law; fields as in `mmoe_repro.synthetic.SyntheticLaw`."""
+
+    _target_: str = "mmoe_repro.synthetic.SyntheticLaw"
+    dimension: int = 100
+    c: float = MISSING
+    alpha: list[float] = MISSING
+    beta: list[float] = MISSING
+    noise_variance: float = MISSING
+    label_variance: float | None = MISSING
+    correlation: float = 0.5
+    examples: int | None = None
+    tasks: int = 2
+
+
+@dataclass
+class AdamConfig:
+    """Settings of the optimiser, named as in `torch.optim.Adam`."""
+
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled_weight_decay: bool = False
+    amsgrad: bool = False
+
+
+@dataclass
+class TrainingConfig:
+    """The `training` group."""
+
+    steps: int = 10_000
+    batch_size: int = 32
+    learning_rate: float = 0.01
+    window: int = 100
+    device: str = "auto"
+    optimizer: AdamConfig = field(default_factory=AdamConfig)
+
+
+@dataclass
+class SweepConfig:
+    """All settings of one job. `data` and `model` are open, for one's own laws and architectures."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    training: TrainingConfig = MISSING
+    runs: int = 40
+    seed: int = 0
+    name: str = "sweep"
+    tuning_runs: int = 0
+    data_seed: int | None = None
+    init_seed: int | None = None
+    workers: int | None = None
+
+
+def register() -> None:
+    """Make the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=SweepConfig)
+    store.store(group="data", name="_synthetic", node=SyntheticConfig)
+
+
+def folder() -> Path:
+    """The `conf` folder: the packaged one, or in a checkout the repository's."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting; its runs differ only in their seed.
+
+    Attributes:
+        model: the choice of the `model` group.
+        data: the choice of the `data` group.
+        settings: everything that decides a run's result besides its seed: `model`, `data`, `training` without
+            the device, `data_seed`, `init_seed`.
+    """
+
+    model: str
+    data: str
+    settings: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """A readable name and a hash of all settings; the name of the cell's folder."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        correlation, rate = (
+            self.settings["data"].get("correlation"),
+            self.settings["training"]["learning_rate"],
+        )
+        parts = [self.model, self.data, f"p{correlation}", f"lr{rate}"]
+        return re.sub(r"[^\w.+-]", "_", "-".join(parts)) + f"-{digest}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one Hydra job asks for: runs of one cell.
+
+    Attributes:
+        cell: the setting.
+        seeds: of the reported runs.
+        tuning_seeds: of the runs that only serve to choose the learning rate.
+        results: the sweep's folder.
+        device: `cpu`, `cuda` or `auto`.
+        workers: processes; None for one per core.
+        overrides: what the job was told, by key.
+    """
+
+    cell: Cell
+    seeds: range
+    tuning_seeds: range
+    results: Path
+    device: str
+    workers: int | None
+    overrides: dict[str, str]
+
+
+def _check(key: str, value: Any, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise UsageError(f"{key}={value}: must be {allowed}")
+
+
+def _check_ranges(config: DictConfig) -> None:
+    training, optimizer = config.training, config.training.optimizer
+    _check("runs", config.runs, config.runs >= 1, "at least 1")
+    _check("tuning_runs", config.tuning_runs, config.tuning_runs >= 0, "zero or more")
+    in_range = 0 <= config.seed and config.seed + config.runs <= TUNING_SEED
+    _check(
+        "seed",
+        config.seed,
+        in_range,
+        f"at least 0, seed + runs at most {TUNING_SEED:,} (tuning starts there)",
+    )
+    for key in ("data_seed", "init_seed"):
+        _check(key, config[key], config[key] is None or config[key] >= 0, "at least 0, or null")
+    _check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
+    _check("name", config.name, bool(re.fullmatch(r"\w[\w.-]*", config.name)), "a plain folder name")
+    _check("training.steps", training.steps, training.steps >= 1, "at least 1")
+    _check("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1")
+    rate = training.learning_rate
+    _check("training.learning_rate", rate, 0 < rate < math.inf, "a positive number")
+    divides = training.window >= 1 and training.steps % training.window == 0
+    _check("training.window", training.window, divides, f"a divisor of training.steps={training.steps}")
+    device = training.device
+    _check("training.device", device, device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
+    betas = list(optimizer.betas)
+    _check(
+        "training.optimizer.betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas), "two in [0, 1)"
+    )
+    _check("training.optimizer.eps", optimizer.eps, 0 <= optimizer.eps < math.inf, "zero or positive")
+    decay = optimizer.weight_decay
+    _check("training.optimizer.weight_decay", decay, 0 <= decay < math.inf, "zero or positive")
+
+
+def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrides: list[str]) -> Job:
+    """Check a composed config and read what its job asks for.
+
+    Args:
+        config: the job's settings.
+        choices: the chosen option of each group.
+        results: the sweep's folder.
+        overrides: the job's overrides, `key=value` each.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    _check_ranges(config)
+    kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
+    settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
+    device = settings["training"].pop("device")
+    cell = Cell(choices["model"], choices["data"], settings)
+    return Job(
+        cell=cell,
+        seeds=range(config.seed, config.seed + config.runs),
+        tuning_seeds=range(TUNING_SEED, TUNING_SEED + config.tuning_runs),
+        results=results,
+        device=device,
+        workers=config.workers,
+        overrides=dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item),
+    )

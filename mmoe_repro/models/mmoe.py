@@ -1,0 +1,45 @@
+"""MMoE, a gate per task: y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k(x) = softmax(W_k x).
+
+Ma et al. 2018, section 4.2, eq. 6 and 7: the tasks share the experts, and each mixes them in its own way.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.layers import Linears, Networks, Towers
+
+
+class MMoE(nn.Module):
+    """Experts mixed by one gate per task, and a tower per task that reads its own mixture."""
+
+    def __init__(
+        self,
+        features: int,
+        tasks: int,
+        experts: int = 8,
+        expert: Sequence[int] = (16,),
+        tower: Sequence[int] = (8,),
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.experts = Networks(experts, features, expert, bias)
+        self.gate = Linears(tasks, features, experts, bias=False)
+        self.towers = Towers(tasks, expert[-1], tower, bias)
+        initialize(self, initializer, gain)
+
+    def gates(self, x: Tensor) -> Tensor:
+        """Gate weights `(batch, tasks, experts)`."""
+        return self.gate(x).softmax(-1)  # type: ignore[no-any-return]
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        mixtures = (self.gates(x).unsqueeze(-1) * self.experts(x).unsqueeze(-3)).sum(-2)
+        return self.towers.hidden(mixtures)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions `(batch, tasks)` for features x `(batch, features)`."""
+        return self.towers(self.hidden(x))  # type: ignore[no-any-return]

@@ -1,0 +1,47 @@
+"""OMoE, one gate for all tasks: y_k = h_k(Σ_i g(x)_i f_i(x)), g(x) = softmax(W x).
+
+Ma et al. 2018, section 4.1: the mixture is a shared bottom that can switch between experts.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.layers import Linears, Networks, Towers
+
+
+class OMoE(nn.Module):
+    """Experts mixed by one gate, and a tower per task that reads the mixture."""
+
+    def __init__(
+        self,
+        features: int,
+        tasks: int,
+        experts: int = 8,
+        expert: Sequence[int] = (16,),
+        tower: Sequence[int] = (8,),
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.experts = Networks(experts, features, expert, bias)
+        self.gate = Linears(1, features, experts, bias=False)
+        self.towers = Towers(tasks, expert[-1], tower, bias)
+        initialize(self, initializer, gain)
+
+    def gates(self, x: Tensor) -> Tensor:
+        """Gate weights `(batch, tasks, experts)`: the same for every task."""
+        return self.gate(x).softmax(-1).expand(-1, self.tasks, -1)  # type: ignore[no-any-return]
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        weights = self.gate(x).softmax(-1).squeeze(-2)
+        mixture = (weights.unsqueeze(-1) * self.experts(x)).sum(-2)
+        return self.towers.hidden(mixture)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions `(batch, tasks)` for features x `(batch, features)`."""
+        return self.towers(self.hidden(x))  # type: ignore[no-any-return]

@@ -1,0 +1,39 @@
+"""Shared-Bottom: y_k = h_k(f(x)).
+
+One bottom network f for all tasks, one tower h_k for each (Caruana 1997; Ma et al. 2018, section 3.1, eq. 1).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.layers import Networks, Towers
+
+
+class SharedBottom(nn.Module):
+    """A bottom that every task reads, and a tower per task."""
+
+    def __init__(
+        self,
+        features: int,
+        tasks: int,
+        bottom: Sequence[int] = (113,),
+        tower: Sequence[int] = (8,),
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.bottom = Networks(1, features, bottom, bias)
+        self.towers = Towers(tasks, bottom[-1], tower, bias)
+        initialize(self, initializer, gain)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        shared = self.bottom(x).squeeze(-2)
+        return self.towers.hidden(shared)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions `(batch, tasks)` for features x `(batch, features)`."""
+        return self.towers(self.hidden(x))  # type: ignore[no-any-return]

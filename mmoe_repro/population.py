@@ -1,0 +1,257 @@
+"""Many runs of one model at once: the same seeds, data and updates as one run at a time, stacked.
+
+The runs are independent, so one pass over parameters stacked along a leading axis trains them all
+(`torch.func`; the idea of PureJaxRL's vmapped training). The update of the whole stack is traced once
+into a plain list of tensor operations, which costs far less per step than differentiating anew.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from mmoe_repro.errors import UsageError
+from mmoe_repro.streams import TEST_EXAMPLES, Law, Stream, derived_seed
+
+#: A run whose prediction varies less than this (sd over the test examples) is stuck.
+STUCK_SD = 1e-6
+#: Examples that a run holds ready at a time, and test examples evaluated at a time.
+_PREFETCH = 1024
+_EVALUATED = 1000
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Settings of the optimiser (Kingma and Ba 2015), named as in `torch.optim.Adam`."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled_weight_decay: bool = False
+    amsgrad: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a run is trained.
+
+    Attributes:
+        steps: optimiser updates.
+        batch_size: examples per step.
+        learning_rate: of Adam.
+        window: the training loss is kept as its mean over so many steps; divides `steps`.
+        optimizer: the rest of Adam's settings.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 32
+    learning_rate: float = 0.01
+    window: int = 100
+    optimizer: Adam = field(default_factory=Adam)
+
+
+class Seed(NamedTuple):
+    """What fixes a run: the seed of its data and the seed of its initial weights."""
+
+    data: int
+    init: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the test examples tell of each run and task; arrays `(runs, tasks)`.
+
+    `dead_units` is NaN for a model without `hidden`.
+    """
+
+    loss: np.ndarray
+    prediction_sd: np.ndarray
+    dead_units: np.ndarray
+
+
+class _Method(nn.Module):
+    """A module's method as a module, so that `functional_call` can reach it."""
+
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module, self.method = module, method
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return getattr(self.module, self.method)(*inputs)  # type: ignore[no-any-return]
+
+
+def build_model(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a run's model with the initial weights of its init seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "init"))
+        return build()
+
+
+class Population:
+    """Runs of one cell, trained together.
+
+    Args:
+        build: makes one untrained model, features `(batch, d)` to predictions `(batch, tasks)`.
+        law: the data law.
+        training: the settings of the training.
+        seeds: one for each run.
+        dtype: of weights and data.
+        device: where the training happens; examples are drawn on the CPU.
+
+    Attributes:
+        step: updates done.
+        losses: training loss of the windows so far `(runs, windows, tasks)`; a step's loss is that of its
+            batch before the update.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        law: Law,
+        training: Training,
+        seeds: Sequence[Seed],
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        self.training = training
+        models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
+        self._template = models[0]
+        parameters, self._buffers = stack_module_state(models)  # type: ignore[arg-type]
+        self._parameters = {name: value.detach() for name, value in parameters.items()}
+        self._moments = [
+            [torch.zeros_like(value) for value in self._parameters.values()]
+            for _ in range(3 if training.optimizer.amsgrad else 2)
+        ]
+        self._updates = [torch.zeros((), device=device) for _ in self._parameters]
+        self._streams = [Stream(law, seed.data, dtype) for seed in seeds]
+
+        runs, self._ahead = len(seeds), max(1, _PREFETCH // training.batch_size)
+        shape = (self._ahead, runs, training.batch_size)
+        self._x = torch.empty(*shape, law.dimension, dtype=dtype)
+        self._y = torch.empty(*shape, law.tasks, dtype=dtype)
+        self._device = device
+        self.step = 0
+        self.losses = torch.zeros(
+            runs, training.steps // training.window, law.tasks, dtype=torch.float64, device=device
+        )
+        self._differentiate = self._trace()
+
+    def _trace(self) -> Callable[..., Any]:
+        """Trace gradients and losses of all runs; per run, the loss is the sum over tasks of the mean squared error."""
+
+        def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Any:
+            predictions = functional_call(self._template, (parameters, buffers), (x,))
+            task_losses = (predictions - y).square().mean(0)
+            return task_losses.sum(), task_losses
+
+        stacked = vmap(grad_and_value(loss, has_aux=True))
+        example = (self._parameters, self._buffers, self._x[0].to(self._device), self._y[0].to(self._device))
+        return make_fx(stacked)(*example)
+
+    @property
+    def finished(self) -> bool:
+        """All steps are done."""
+        return self.step == self.training.steps
+
+    @torch.no_grad()
+    def advance(self) -> int:
+        """Train on the next examples, about a thousand per run; return the steps done."""
+        steps = min(self._ahead, self.training.steps - self.step)
+        batch = self.training.batch_size
+        for run, stream in enumerate(self._streams):
+            # A stream fills its run's slice of every step's batch in one go.
+            x, y = self._x[:steps, run], self._y[:steps, run]
+            flat_x, flat_y = x.new_empty(steps * batch, x.shape[-1]), y.new_empty(steps * batch, y.shape[-1])
+            stream.take_into(flat_x, flat_y)
+            x.copy_(flat_x.view(x.shape))
+            y.copy_(flat_y.view(y.shape))
+        x_all, y_all = self._x[:steps].to(self._device), self._y[:steps].to(self._device)
+        for x, y in zip(x_all, y_all, strict=True):
+            gradients, (_, losses) = self._differentiate(self._parameters, self._buffers, x, y)
+            self._update(gradients)
+            self.losses[:, self.step // self.training.window] += losses
+            self.step += 1
+        return steps
+
+    def _update(self, gradients: dict[str, Tensor]) -> None:
+        """One step of Adam; it works on each weight alone, so on the stack as on a single run."""
+        settings = self.training.optimizer
+        fused = torch._fused_adamw_ if settings.decoupled_weight_decay else torch._fused_adam_
+        for updates in self._updates:
+            updates += 1
+        fused(
+            list(self._parameters.values()),
+            list(gradients.values()),
+            self._moments[0],
+            self._moments[1],
+            self._moments[2] if settings.amsgrad else [],
+            self._updates,
+            lr=self.training.learning_rate,
+            beta1=settings.betas[0],
+            beta2=settings.betas[1],
+            weight_decay=settings.weight_decay,
+            eps=settings.eps,
+            amsgrad=settings.amsgrad,
+            maximize=False,
+        )
+
+    def curves(self) -> np.ndarray:
+        """Mean training loss of each finished window `(runs, windows, tasks)`."""
+        windows = self.step // self.training.window
+        return (self.losses[:, :windows] / self.training.window).cpu().numpy()
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Measure the models as they stand on each run's test examples."""
+        self._template.eval()
+        forward = vmap(lambda p, b, x: functional_call(self._template, (p, b), (x,)))
+        units = None
+        if hasattr(self._template, "hidden"):
+            method = _Method(self._template, "hidden")
+            units = vmap(
+                lambda p, b, x: functional_call(
+                    method, {f"module.{name}": value for name, value in {**p, **b}.items()}, (x,)
+                )
+            )
+        rows = []
+        # One run at a time: the test examples of all of them at once would be most of the memory.
+        for run, stream in enumerate(self._streams):
+            state = [
+                {name: value[run : run + 1] for name, value in tensors.items()}
+                for tensors in (self._parameters, self._buffers)
+            ]
+            x_all, y = (tensor.to(self._device) for tensor in stream.test_set())
+            chunks = x_all.split(_EVALUATED)
+            predictions = torch.cat([forward(*state, x[None])[0] for x in chunks]).double()
+            dead = torch.full_like(predictions[0], torch.nan)
+            if units is not None:
+                alive = torch.stack([(units(*state, x[None])[0] != 0).any(0) for x in chunks]).any(0)
+                dead = 1 - alive.double().mean(-1)
+            rows.append(torch.stack([(predictions - y).square().mean(0), predictions.std(0), dead]))
+        self._template.train()
+        loss, prediction_sd, dead_units = torch.stack(rows, 1).cpu().numpy()
+        return Evaluation(loss, prediction_sd, dead_units)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes in training; tensors are not copied."""
+        return {
+            "step": self.step,
+            "parameters": self._parameters,
+            "moments": self._moments,
+            "updates": self._updates,
+            "losses": self.losses,
+            "streams": [stream.state_dict() for stream in self._streams],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on, to the bit, from where `state_dict` was called."""
+        self.step, self.losses = state["step"], state["losses"]
+        self._parameters, self._moments = state["parameters"], state["moments"]
+        self._updates = state["updates"]
+        for stream, saved in zip(self._streams, state["streams"], strict=True):
+            stream.load_state_dict(saved)

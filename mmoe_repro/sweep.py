@@ -1,0 +1,222 @@
+"""`mmoe-repro sweep`: check every job, train what is missing, leave tables and figures."""
+
+import json
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from mmoe_repro import __version__, plots, tables
+from mmoe_repro.cell import CHUNK_SIZE
+from mmoe_repro.config import Job, read_job
+from mmoe_repro.errors import UsageError
+from mmoe_repro.population import build_model
+from mmoe_repro.progress import ProgressBar
+from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
+from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
+from mmoe_repro.workers import Task, cores, train
+
+
+class Sweep:
+    """The jobs of the command that this process runs."""
+
+    def __init__(self) -> None:
+        self.planned: list[Job] = []
+        self.launched: list[Job] = []
+
+
+#: Set by `plan`; stays None in a process that a launcher started for single jobs.
+_sweep: Sweep | None = None
+
+
+def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictConfig]) -> None:
+    """Compose and check all jobs before the first one starts.
+
+    Raises:
+        UsageError: of a setting out of range, a model that cannot be trained, a device that is not there.
+    """
+    global _sweep
+    _sweep = Sweep()
+    for overrides in jobs:
+        config = compose(overrides)
+        _sweep.planned.append(_read(config, config.hydra))
+    if len({job.results for job in _sweep.planned}) > 1:
+        raise UsageError("name: one sweep has one name")
+    checked: set[str] = set()
+    for job in _sweep.planned:
+        if job.cell.identity not in checked:
+            _check_cell(job)
+        checked.add(job.cell.identity)
+
+
+def _read(config: DictConfig, hydra: DictConfig) -> Job:
+    return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
+
+
+def _check_cell(job: Job) -> None:
+    """Refuse a law or a model that cannot be made, or whose shapes do not fit."""
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
+    settings = job.cell.settings
+    for group, choice in (("data", job.cell.data), ("model", job.cell.model)):
+        try:
+            made = (
+                instantiate(settings[group])
+                if group == "data"
+                else build_model(lambda: instantiate(settings["model"]), 0)
+            )
+        except InstantiationException as error:
+            if isinstance(error.__cause__, UsageError):
+                raise error.__cause__ from None
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise UsageError(f"{group}={choice}: {settings[group].get('_target_')}: {reason}") from None
+        if group == "data":
+            law = made
+            continue
+        try:
+            with torch.no_grad():
+                shape = tuple(made(torch.zeros(3, law.dimension)).shape)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"model={choice}: cannot predict from features (3, {law.dimension}): {reason}"
+            ) from None
+        if shape != (3, law.tasks):
+            raise UsageError(
+                f"model={choice}: predicts {shape} for 3 examples; must be (3, {law.tasks}): (batch, tasks)"
+            )
+
+
+def run_job(config: DictConfig) -> None:
+    """Hydra's task: note the job, to be trained with all others, or train it in a launcher's own process."""
+    job = _read(config, HydraConfig.get())
+    if _sweep is not None:
+        _sweep.launched.append(job)
+    else:
+        _train([job])
+
+
+def finish(command: list[str]) -> int:
+    """Train what Hydra launched, then write and show the results; return the exit status."""
+    assert _sweep is not None
+    jobs = _sweep.planned
+    failures = _train(_sweep.launched)
+    cells = merge(jobs)
+    results = jobs[0].results
+    missing = _write(cells, results, command)
+    for line in dict.fromkeys(failures):
+        print(f"mmoe-repro: {line}", file=sys.stderr)
+    if missing:
+        print(f"mmoe-repro: {missing} runs are missing; the same command goes on from here", file=sys.stderr)
+    return 1 if missing or failures else 0
+
+
+def versions() -> dict[str, str]:
+    """Of the programs that decide a run's bits."""
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return {"mmoe-repro": __version__, "python": platform.python_version(), **packages}
+
+
+def _store(cell: SweptCell | Job, results: Path) -> CellStore:
+    return CellStore(results, cell.cell, CHUNK_SIZE, versions())
+
+
+def _train(jobs: Sequence[Job]) -> list[str]:
+    """Train what is not stored yet; return what went wrong, a line each."""
+    if not jobs:
+        return []
+    lines = []
+    tasks: dict[tuple[str, int], Task] = {}
+    for job in jobs:
+        store = _store(job, job.results)
+        for chunk in store.chunks([*job.seeds, *job.tuning_seeds]):
+            aside = store.set_damaged_aside(chunk)
+            if aside is not None:
+                print(
+                    f"mmoe-repro: {aside.with_suffix('.parquet')} was damaged; set aside as {aside.name}, "
+                    "its runs are trained again",
+                    file=sys.stderr,
+                )
+            if store.find(chunk) is None:
+                tasks[job.cell.identity, chunk[0]] = Task(store, job.cell, chunk, _device(job))
+    if not tasks:
+        return []
+    workers = 1 if any(task.device != "cpu" for task in tasks.values()) else jobs[0].workers or cores()
+    runs = sum(len(task.chunk) for task in tasks.values())
+    steps = sum(len(task.chunk) * task.cell.settings["training"]["steps"] for task in tasks.values())
+    with ProgressBar(runs, steps) as bar:
+        for task, error in train(list(tasks.values()), workers, bar):
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, OSError):
+                lines.append(
+                    f"cannot write to {task.store.folder}: {error.strerror or reason}; what is stored is safe"
+                )
+            else:
+                lines.append(f"{task.cell.identity} failed: {reason}")
+    return lines
+
+
+def _device(job: Job) -> str:
+    if job.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return job.device
+
+
+def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
+    """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
+    runs, curves, tuning, missing = [], [], [], 0
+    complete = []
+    for cell in cells:
+        store = _store(cell, results)
+        stored, without = load(store, cell.seeds)
+        tuned, without_tuning = load(store, cell.tuning_seeds)
+        missing += len(without) + len(without_tuning)
+        if stored.empty:
+            continue
+        complete.append(cell)
+        runs.append(runs_table(cell, stored))
+        curves.append(curves_table(cell, stored))
+        if not tuned.empty:
+            tuning.append(runs_table(cell, tuned))
+    if not complete:
+        return missing
+    runs_all, curves_all = pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
+    tuning_all = pd.concat(tuning, ignore_index=True) if tuning else pd.DataFrame()
+    chosen = tables.choose_rates(complete, tuning_all)
+    losses = tables.losses_table(complete, runs_all, chosen)
+    write_table(results / "runs.parquet", runs_all)
+    write_table(results / "curves.parquet", curves_all)
+    write_table(results / "losses.csv", losses)
+    write_atomically(results / "losses.md", tables.as_markdown(losses).encode())
+    write_settings(results / "config.yaml", record(complete, results, command))
+    environment = {**versions(), "platform": platform.platform(), "cores": cores()}
+    write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
+    figures = plots.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all)
+    console = Console()
+    console.print(tables.as_text(losses))
+    _next_steps(console, losses, figures, results)
+    return missing
+
+
+def _next_steps(console: Console, losses: pd.DataFrame, figures: list[Path], results: Path) -> None:
+    def line(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    line("")
+    line(f"Figures   {', '.join(figure.stem for figure in figures)}: {figures[0].parent}/*.png, *.svg")
+    line(f"Tables    {results}/losses.md, losses.csv, runs.parquet, curves.parquet")
+    if losses["chosen"].isna().any():
+        line(
+            "Rates     none chosen; add tuning_runs=50 to choose the learning rate on runs that are not reported"
+        )
+    line("Next      mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8 name=mine   another grid")
+    line("          mmoe-repro sweep --help                                              every setting")

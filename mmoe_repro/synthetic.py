@@ -1,0 +1,177 @@
+"""The paper's data law (section 3.2), for any number of tasks, with its closed-form moments.
+
+    z_k = w_kᵀx,   y_k = z_k + Σ_i sin(α_i z_k + β_i) + ε_k,   x ~ N(0, I),   ε_k ~ N(0, noise variance)
+
+The weight vectors w_k have length c and pairwise cosine p, the *task correlation*. So the z_k are
+jointly Gaussian with variance c² and correlation p, which makes every moment below a closed form.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmoe_repro.errors import UsageError
+
+
+def task_directions(tasks: int, correlation: float) -> np.ndarray:
+    """Coordinates `(tasks, tasks)` of unit vectors with pairwise cosine `correlation`.
+
+    It is the Cholesky factor of their Gram matrix, so two tasks get the paper's (1, 0) and
+    (p, sqrt(1 − p²)). It is exact at both ends, where the Gram matrix is singular.
+    """
+    directions = np.zeros((tasks, tasks))
+    for k in range(tasks):
+        for j in range(k):
+            along = directions[j, j]
+            shared = directions[k, :j] @ directions[j, :j]
+            directions[k, j] = (correlation - shared) / along if along > 0 else 0.0
+        directions[k, k] = math.sqrt(max(0.0, 1 - directions[k] @ directions[k]))
+    return directions
+
+
+@dataclass(frozen=True)
+class SyntheticLaw:
+    """The joint law of features x and the labels of all tasks.
+
+    Attributes:
+        dimension: number of features d.
+        c: length of every weight vector, the standard deviation of w_kᵀx.
+        alpha: frequencies of the sines; none makes the tasks linear.
+        beta: phases of the sines, as many as `alpha`.
+        noise_variance: variance of ε, in raw label units.
+        label_variance: labels are standardised to mean 0 and this variance, noise included; None leaves them raw.
+        correlation: task correlation p, the cosine of any two tasks' weight vectors.
+        examples: size of a finite training set; None draws fresh examples at every step.
+        tasks: number of tasks K.
+
+    Raises:
+        UsageError: a value is out of range; the message says which and what is allowed.
+    """
+
+    dimension: int
+    c: float
+    alpha: Sequence[float]
+    beta: Sequence[float]
+    noise_variance: float
+    label_variance: float | None
+    correlation: float
+    examples: int | None = None
+    tasks: int = 2
+
+    def __post_init__(self) -> None:
+        lowest = -1 / (self.tasks - 1) if self.tasks >= 2 else math.nan
+        checks = [
+            ("tasks", self.tasks >= 2, "at least 2"),
+            ("dimension", self.dimension >= self.tasks, f"at least the number of tasks, {self.tasks}"),
+            ("c", 0 < self.c < math.inf, "a positive number"),
+            ("alpha", all(map(math.isfinite, self.alpha)), "finite numbers"),
+            ("beta", all(map(math.isfinite, self.beta)), "finite numbers"),
+            ("noise_variance", 0 <= self.noise_variance < math.inf, "zero or a positive number"),
+            (
+                "label_variance",
+                self.label_variance is None or 0 < self.label_variance < math.inf,
+                "a positive number, or null for raw labels",
+            ),
+            ("correlation", lowest <= self.correlation <= 1, f"in [{lowest:g}, 1] for {self.tasks} tasks"),
+            (
+                "examples",
+                self.examples is None or self.examples >= 1,
+                "at least 1, or null for fresh examples",
+            ),
+        ]
+        for name, holds, allowed in checks:
+            if not holds:
+                raise UsageError(f"data.{name}={getattr(self, name)}: must be {allowed}")
+        if len(self.alpha) != len(self.beta):
+            raise UsageError(
+                f"data.alpha has {len(self.alpha)} values and data.beta {len(self.beta)}: "
+                "must be of the same length"
+            )
+
+    # -- closed forms, of the raw labels unless said otherwise -----------------------------------
+
+    @property
+    def raw_mean(self) -> float:
+        """E[y], from E[sin(αz + β)] = exp(−α²c²/2) sin β."""
+        alpha, beta = np.array(self.alpha, float), np.array(self.beta, float)
+        return float(np.sum(np.exp(-0.5 * (alpha * self.c) ** 2) * np.sin(beta)))
+
+    def raw_covariance(self, correlation: float) -> float:
+        """Covariance of two noiseless labels whose z have this correlation; at 1, their variance.
+
+        Stein's lemma gives E[z sin(αz' + β)] = p α c² exp(−α²c²/2) cos β. The product of two sines is half the
+        difference of two cosines of Gaussians, whose means are closed forms too.
+        """
+        alpha, beta = np.array(self.alpha, float), np.array(self.beta, float)
+        squared, p = self.c**2, correlation
+        linear_by_sine = p * squared * np.sum(alpha * np.exp(-0.5 * alpha**2 * squared) * np.cos(beta))
+        a, a_ = alpha[:, None], alpha[None, :]
+        b, b_ = beta[:, None], beta[None, :]
+        difference = np.exp(-0.5 * squared * (a**2 + a_**2 - 2 * p * a * a_)) * np.cos(b - b_)
+        total = np.exp(-0.5 * squared * (a**2 + a_**2 + 2 * p * a * a_)) * np.cos(b + b_)
+        sine_by_sine = 0.5 * np.sum(difference - total)
+        return float(p * squared + 2 * linear_by_sine + sine_by_sine - self.raw_mean**2)
+
+    @property
+    def raw_variance(self) -> float:
+        """Var[y], noise included."""
+        return self.raw_covariance(1.0) + self.noise_variance
+
+    @property
+    def label_pearson(self) -> float:
+        """Pearson correlation of two tasks' labels; their scale does not matter."""
+        return self.raw_covariance(self.correlation) / self.raw_variance
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.label_variance is None else math.sqrt(self.label_variance / self.raw_variance)
+
+    @property
+    def mean(self) -> float:
+        """Mean of a label as the models see it."""
+        return self.raw_mean if self.label_variance is None else 0.0
+
+    @property
+    def variance(self) -> float:
+        """Variance of a label as the models see it, noise included."""
+        return self.raw_variance if self.label_variance is None else self.label_variance
+
+    @property
+    def noise_floor(self) -> float:
+        """Variance of ε in a label as the models see it: the lowest loss there can be."""
+        return self.noise_variance * self._scale**2
+
+    # -- sampling --------------------------------------------------------------------------------
+
+    def weights(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw the tasks' weight vectors `(tasks, dimension)`.
+
+        The orthonormal u_k come from the generator alone, so that the same generator gives the same u_k at every p.
+        """
+        gaussian = torch.empty(self.dimension, self.tasks, dtype=torch.float64).normal_(generator=generator)
+        u, r = torch.linalg.qr(gaussian)
+        u = u * r.diagonal().sign()  # so that u is uniform over orthonormal frames
+        directions = torch.from_numpy(task_directions(self.tasks, self.correlation))
+        return (self.c * directions @ u.T).to(dtype)
+
+    def draw(self, count: int, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `count` examples: features `(count, dimension)`, labels `(count, tasks)`."""
+        x = weights.new_empty(count, self.dimension).normal_(generator=generator)
+        y = self.signal(x, weights)
+        noise = torch.empty_like(y).normal_(generator=generator)
+        y.add_(noise, alpha=math.sqrt(self.noise_variance))
+        if self.label_variance is not None:
+            y.sub_(self.raw_mean).mul_(self._scale)
+        return x, y
+
+    def signal(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Raw labels `(count, tasks)` of features `(count, dimension)` without their noise."""
+        z = x @ weights.T
+        y = z.clone()
+        for alpha, beta in zip(self.alpha, self.beta, strict=True):
+            y += torch.sin(alpha * z + beta)
+        return y

@@ -1,0 +1,131 @@
+"""The loss table: per cell and task, what its runs' losses amount to."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from rich.table import Table
+
+from mmoe_repro.results import SweptCell
+from mmoe_repro.statistics import bootstrap, iqm, standard_deviation
+
+LOSSES = {"final": "final_loss", "test": "test_loss"}
+
+
+def choose_rates(cells: Sequence[SweptCell], tuning: pd.DataFrame) -> dict[str, bool | None]:
+    """Tell for each cell whether its learning rate is the chosen one among cells that differ in nothing else.
+
+    Args:
+        cells: of the sweep.
+        tuning: cell, test_loss of the tuning runs and tasks; may be empty.
+
+    Returns:
+        by cell: True for the lowest mean test loss over tuning runs and tasks (section 5.1's grid search), or for
+        the only rate; None where there are several rates but not tuning runs for each. A rate at which a tuning run
+        diverged is not chosen unless all did.
+    """
+    groups: dict[tuple[object, ...], list[SweptCell]] = {}
+    for cell in cells:
+        rest = {key: value for key, value in cell.keys.items() if key not in ("cell", "learning_rate")}
+        groups.setdefault(tuple(rest.items()), []).append(cell)
+    chosen: dict[str, bool | None] = {}
+    for group in groups.values():
+        names = [cell.cell.identity for cell in group]
+        if len(names) == 1:
+            chosen[names[0]] = True
+            continue
+        by_cell = (
+            {name: tuning.loc[tuning["cell"] == name, "test_loss"] for name in names} if len(tuning) else {}
+        )
+        if not by_cell or any(losses.empty for losses in by_cell.values()):
+            chosen.update(dict.fromkeys(names))
+            continue
+        means = {name: losses.mean(skipna=False) for name, losses in by_cell.items()}
+        best = min(names, key=lambda name: means[name] if np.isfinite(means[name]) else np.inf)
+        chosen.update({name: name == best for name in names})
+    return chosen
+
+
+def label_pearson(cell: SweptCell) -> float:
+    """Closed-form Pearson correlation of two tasks' labels; NaN for a law that does not tell it."""
+    return float(getattr(instantiate(cell.cell.settings["data"]), "label_pearson", np.nan))
+
+
+def losses_table(
+    cells: Sequence[SweptCell], runs: pd.DataFrame, chosen: dict[str, bool | None]
+) -> pd.DataFrame:
+    """Summarise `runs.parquet`, a row per cell, task and loss. Diverged runs are counted, and left out of the rest."""
+    several_laws = len({cell.cell.data for cell in cells}) > 1
+    rows = []
+    for cell in cells:
+        keys = cell.keys
+        identity, pearson = keys.pop("cell"), label_pearson(cell)
+        if not several_laws:
+            del keys["data"]
+        mine = runs[runs["cell"] == identity]
+        for task, of_task in mine.groupby("task"):
+            for loss, column in LOSSES.items():
+                sample = of_task.loc[~of_task["diverged"], column].to_numpy(float)
+                mean, sd = bootstrap(sample), bootstrap(sample, standard_deviation)
+                rows.append(
+                    {
+                        **keys,
+                        "chosen": chosen[identity],
+                        "task": task,
+                        "loss": loss,
+                        "label_pearson": pearson,
+                        "runs": len(of_task),
+                        "diverged": int(of_task["diverged"].sum()),
+                        "mean": mean.value,
+                        "mean_low": mean.low,
+                        "mean_high": mean.high,
+                        "sd": sd.value,
+                        "sd_low": sd.low,
+                        "sd_high": sd.high,
+                        "median": np.median(sample) if sample.size else np.nan,
+                        "iqm": iqm(sample) if sample.size else np.nan,
+                        "best": sample.min(initial=np.inf) if sample.size else np.nan,
+                        "worst": sample.max(initial=-np.inf) if sample.size else np.nan,
+                        "stuck": int(of_task["stuck"].sum()),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _shown(losses: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Task 1's final losses as columns and cells of text, for readers."""
+    table = losses[(losses["task"] == 1) & (losses["loss"] == "final")]
+    keys = list(table.columns[: table.columns.get_loc("chosen")])  # type: ignore[misc]
+    keys = [key for key in keys if key in ("model", "correlation") or table[key].nunique() > 1]
+    several_rates = table["learning_rate"].nunique() > 1
+    header = [key.replace("_", " ") for key in keys] + (["chosen"] if several_rates else [])
+    header += ["runs", "mean", "95 % interval", "sd", "median", "best", "worst", "stuck", "diverged"]
+    rows = []
+    for _, row in table.iterrows():
+        cells = [f"{row[key]}" for key in keys]
+        if several_rates:
+            cells.append({True: "✓", False: "", None: "?"}[row["chosen"]])
+        cells += [f"{row['runs']}", f"{row['mean']:.4f}", f"{row['mean_low']:.4f} – {row['mean_high']:.4f}"]
+        cells += [f"{row[name]:.4f}" for name in ("sd", "median", "best", "worst")]
+        cells += [f"{row['stuck']}", f"{row['diverged']}"]
+        rows.append([cell.replace("nan", "–") if cell.startswith("nan") else cell for cell in cells])
+    return header, rows
+
+
+def as_markdown(losses: pd.DataFrame) -> str:
+    """Task 1's final losses as a Markdown table."""
+    header, rows = _shown(losses)
+    lines = [header, ["---"] * len(header), *rows]
+    return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_text(losses: pd.DataFrame) -> Table:
+    """Task 1's final losses for the terminal."""
+    header, rows = _shown(losses)
+    table = Table(title="Final loss of task 1", title_justify="left", show_edge=False, pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="left" if name in ("model", "data") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
