@@ -19,9 +19,7 @@ class CheckedSweeperConf(BasicSweeperConf):
     _target_: str = "hydra_plugins.mmoe_repro_sweeper.CheckedSweeper"
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper", name="checked", node=CheckedSweeperConf, provider="mmoe_repro"
-)
+ConfigStore.instance().store(group="hydra/sweeper", name="checked", node=CheckedSweeperConf, provider="mmoe_repro")
 
 
 class CheckedSweeper(BasicSweeper):

@@ -2,7 +2,10 @@
 
 import io
 import pickle
+import platform
 import time
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,12 +13,16 @@ import pandas as pd
 import torch
 from hydra.utils import instantiate
 
+from mmoe_repro import __version__
 from mmoe_repro.config import Cell
+from mmoe_repro.gradients import can_compile
 from mmoe_repro.population import STUCK_SD, Adam, Evaluation, Population, Seed, Training
 from mmoe_repro.store import CellStore
 
-#: Seeds trained together: many enough to spread the cost of a step's operations, few enough for the cache.
-CHUNK_SIZE = 20
+#: Seeds trained together: many enough to spread the cost of a step's operations, few enough for a core's cache.
+CHUNK_SIZE = 10
+#: Shorter trainings are over before compiling would pay.
+COMPILED_FROM_STEPS = 2_000
 #: Seconds between checkpoints; what a killed process loses at most.
 CHECKPOINT_SECONDS = 20.0
 
@@ -37,12 +44,26 @@ class Report(Protocol):
         """Whether to checkpoint and stop."""
 
 
-def population(cell: Cell, seeds: range, device: str) -> Population:
+def versions() -> dict[str, str]:
+    """Of the programs that decide a run's bits."""
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return {"mmoe-repro": __version__, "python": platform.python_version(), **packages}
+
+
+def open_store(results: Path, cell: Cell) -> CellStore:
+    """The store of a cell; a new one records how its runs are going to be trained."""
+    compiled = cell.settings["training"]["steps"] >= COMPILED_FROM_STEPS and can_compile()
+    made_with = {"chunk_size": CHUNK_SIZE, "compiled": compiled, "versions": versions()}
+    return CellStore(results, cell, made_with)
+
+
+def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = False) -> Population:
     """Make the untrained runs of a cell.
 
     Raises:
         UsageError: a setting is out of range.
         hydra.errors.InstantiationException: a `_target_` cannot be found or called.
+
     """
     settings = cell.settings
     training = dict(settings["training"])
@@ -60,6 +81,7 @@ def population(cell: Cell, seeds: range, device: str) -> Population:
             for seed in seeds
         ],
         device=device,
+        compiled=compiled,
     )
 
 
@@ -71,15 +93,14 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
     Raises:
         Stopped: `report` asked to stop.
         OSError: the disk is full; what was stored stays.
+
     """
     noticed = False
 
     def blocked() -> None:
         nonlocal noticed
         if not noticed:
-            report.notice(
-                f"waiting for another process that trains seeds {chunk[0]} to {chunk[-1]} of {cell.identity}"
-            )
+            report.notice(f"waiting for another process that trains seeds {chunk[0]} to {chunk[-1]} of {cell.identity}")
         noticed = True
         if report.stopping():
             raise Stopped
@@ -88,7 +109,7 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
         if store.find(chunk) is not None:
             report.progress(len(chunk) * cell.settings["training"]["steps"])
             return
-        runs = population(cell, chunk, device)
+        runs = population(cell, chunk, device, store.compiled)
         checkpoint = _load_checkpoint(store, chunk)
         if checkpoint is None:
             initial, seconds = runs.evaluate(), 0.0
@@ -135,9 +156,7 @@ def _last_loss(runs: Population) -> float | None:
     return float(np.nanmean(curves[:, -1])) if curves.shape[1] and np.isfinite(curves[:, -1]).any() else None
 
 
-def _rows(
-    chunk: range, initial: Evaluation, final: Evaluation, curves: np.ndarray, seconds: float
-) -> pd.DataFrame:
+def _rows(chunk: range, initial: Evaluation, final: Evaluation, curves: np.ndarray, seconds: float) -> pd.DataFrame:
     """A row per seed and task; `curve` is the list of the windows' losses."""
     rows = []
     for run, seed in enumerate(chunk):

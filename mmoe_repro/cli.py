@@ -110,6 +110,7 @@ def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
 
     Raises:
         UsageError: Hydra refused the arguments; one line tells why.
+
     """
     import hydra
     from hydra.errors import HydraException

@@ -97,6 +97,7 @@ class Cell:
         data: the choice of the `data` group.
         settings: everything that decides a run's result besides its seed: `model`, `data`, `training` without
             the device, `data_seed`, `init_seed`.
+
     """
 
     model: str
@@ -128,6 +129,7 @@ class Job:
         device: `cpu`, `cuda` or `auto`.
         workers: processes; None for one per core.
         overrides: what the job was told, by key.
+
     """
 
     cell: Cell
@@ -148,7 +150,7 @@ def _check_ranges(config: DictConfig) -> None:
     training, optimizer = config.training, config.training.optimizer
     _check("runs", config.runs, config.runs >= 1, "at least 1")
     _check("tuning_runs", config.tuning_runs, config.tuning_runs >= 0, "zero or more")
-    in_range = 0 <= config.seed and config.seed + config.runs <= TUNING_SEED
+    in_range = config.seed >= 0 and config.seed + config.runs <= TUNING_SEED
     _check(
         "seed",
         config.seed,
@@ -168,9 +170,7 @@ def _check_ranges(config: DictConfig) -> None:
     device = training.device
     _check("training.device", device, device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
     betas = list(optimizer.betas)
-    _check(
-        "training.optimizer.betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas), "two in [0, 1)"
-    )
+    _check("training.optimizer.betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas), "two in [0, 1)")
     _check("training.optimizer.eps", optimizer.eps, 0 <= optimizer.eps < math.inf, "zero or positive")
     decay = optimizer.weight_decay
     _check("training.optimizer.weight_decay", decay, 0 <= decay < math.inf, "zero or positive")
@@ -187,6 +187,7 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
 
     Raises:
         UsageError: a value is out of range.
+
     """
     _check_ranges(config)
     kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])

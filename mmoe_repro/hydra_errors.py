@@ -9,6 +9,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from mmoe_repro.errors import nearest
 
+_GROUPS = ("data", "experiment", "model", "training")
+
 
 def explain(error: BaseException) -> str:
     """Say what was wrong, what is allowed and what may have been meant."""
@@ -31,11 +33,8 @@ def explain(error: BaseException) -> str:
         if isinstance(link, OmegaConfBaseException) and link.full_key:
             return f"{link.full_key}: {_first_line(link)}"
     text = _first_line(error)
-    group = re.match(r"Could not override '(\w+)'", text)
-    return f"{group.group(1)}: {nearest(group.group(1), _GROUPS)}" if group else text
-
-
-_GROUPS = ("data", "experiment", "model", "training")
+    unknown = re.match(r"Could not override '(\w+)'", text)
+    return f"{unknown[1]}: {nearest(unknown[1], _GROUPS)}" if unknown else text
 
 
 def _near_key(error: OmegaConfBaseException, keys: list[str]) -> str:

@@ -66,8 +66,7 @@ def show_data() -> None:
             console.print(f"  {_source(config.folder() / 'data' / f'{option}.yaml')}", markup=False)
             pearson = ", ".join(f"{one.label_pearson:.4f} at p = {one.correlation:g}" for one in laws)
             examples = "fresh examples" if law.examples is None else f"{law.examples:,} training examples"
-            console.print(
-                f"  labels: mean {law.mean:.4f}, variance {law.variance:.4f}, of which noise {law.noise_floor:.4f}; {examples}"
-            )
+            moments = f"mean {law.mean:.4f}, variance {law.variance:.4f}, of which noise {law.noise_floor:.4f}"
+            console.print(f"  labels: {moments}; {examples}")
             console.print(f"  Pearson correlation of two tasks' labels: {pearson}")
             console.print()

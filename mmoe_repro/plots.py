@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,7 @@ _NAMES = {"shared_bottom": "Shared-Bottom", "omoe": "OMoE", "mmoe": "MMoE"}
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _LINES = ("-", (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (5, 1)))
 
-_STYLE = {
+_STYLE: Any = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
@@ -48,6 +49,7 @@ class Series:
         model: the choice of the `model` group.
         cells: identities by correlation.
         color, marker, line: how it is drawn.
+
     """
 
     label: str
@@ -100,6 +102,7 @@ def draw(folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.
 
     Returns:
         the PNG files.
+
     """
     runs, curves = (table[table["task"] == 1] for table in (runs, curves))
     runs = runs[~runs["diverged"]]
@@ -129,9 +132,7 @@ def draw(folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.
             figure = make()
             for ending in (".svg", ".png"):
                 buffer = io.BytesIO()
-                figure.savefig(
-                    buffer, format=ending[1:], metadata={"Date": None} if ending == ".svg" else None
-                )
+                figure.savefig(buffer, format=ending[1:], metadata={"Date": None} if ending == ".svg" else None)
                 write_atomically(folder / (name + ending), buffer.getvalue())
             paths.append(folder / f"{name}.png")
     return paths
@@ -166,7 +167,7 @@ def _legend_below(figure: Figure, axes: Axes, extra: int = 0) -> None:
 def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
     correlations = _correlations(series)
     figure = Figure(figsize=(3.2 * len(correlations) + 0.8, 4.2))
-    panels = figure.subplots(1, len(correlations), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(correlations), sharex=True, sharey=True, squeeze=False)[0]
     published = paper.table("figure4")
     for axes, correlation in zip(panels, correlations, strict=True):
         for one in series:
@@ -181,9 +182,7 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
             of_paper = published[(published["correlation"] == correlation) & (published["model"] == model)]
             if not of_paper.empty:
                 label = f"{_NAMES[model]}, paper's Figure 4"
-                axes.plot(
-                    of_paper["step"], of_paper["mean_loss"], "--", color=_COLORS[model], lw=1, label=label
-                )
+                axes.plot(of_paper["step"], of_paper["mean_loss"], "--", color=_COLORS[model], lw=1, label=label)
         axes.set_title(f"task correlation {correlation:g}")
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -214,14 +213,10 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame) -> Figure:
             if sample.size:
                 heights, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
                 axes.stairs(heights / sample.size, edges, fill=True, color=one.color, alpha=0.7, label="here")
-            of_paper = published[
-                (published["correlation"] == correlation) & (published["model"] == one.model)
-            ]
+            of_paper = published[(published["correlation"] == correlation) & (published["model"] == one.model)]
             if like_paper and not of_paper.empty:
                 bins = [*of_paper["bin_left"], of_paper["bin_right"].iloc[-1]]
-                axes.stairs(
-                    of_paper["fraction"], bins, color="black", lw=1, ls="--", label="paper's Figure 5"
-                )
+                axes.stairs(of_paper["fraction"], bins, color="black", lw=1, ls="--", label="paper's Figure 5")
             axes.set_xlim(edges[0], edges[-1])
     for axes, one in zip(panels[0], series, strict=True):
         axes.set_title(one.label)

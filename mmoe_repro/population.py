@@ -1,8 +1,7 @@
 """Many runs of one model at once: the same seeds, data and updates as one run at a time, stacked.
 
-The runs are independent, so one pass over parameters stacked along a leading axis trains them all
-(`torch.func`; the idea of PureJaxRL's vmapped training). The update of the whole stack is traced once
-into a plain list of tensor operations, which costs far less per step than differentiating anew.
+The runs are independent, so one pass over parameters stacked along a leading axis trains them all (the idea of
+PureJaxRL's vmapped training).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state
 
-from mmoe_repro.errors import UsageError
-from mmoe_repro.streams import TEST_EXAMPLES, Law, Stream, derived_seed
+from mmoe_repro.gradients import Gradients, compile_traced, trace
+from mmoe_repro.streams import Law, Stream, derived_seed
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
 STUCK_SD = 1e-6
-#: Examples that a run holds ready at a time, and test examples evaluated at a time.
+#: Examples that a run holds ready at a time.
 _PREFETCH = 1024
-_EVALUATED = 1000
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ class Training:
         learning_rate: of Adam.
         window: the training loss is kept as its mean over so many steps; divides `steps`.
         optimizer: the rest of Adam's settings.
+
     """
 
     steps: int = 10_000
@@ -102,11 +100,13 @@ class Population:
         seeds: one for each run.
         dtype: of weights and data.
         device: where the training happens; examples are drawn on the CPU.
+        compiled: whether to compile the gradients, which takes some ten seconds.
 
     Attributes:
         step: updates done.
         losses: training loss of the windows so far `(runs, windows, tasks)`; a step's loss is that of its
             batch before the update.
+
     """
 
     def __init__(
@@ -117,12 +117,13 @@ class Population:
         seeds: Sequence[Seed],
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        compiled: bool = False,
     ) -> None:
         self.training = training
         models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
         self._template = models[0]
-        parameters, self._buffers = stack_module_state(models)  # type: ignore[arg-type]
-        self._parameters = {name: value.detach() for name, value in parameters.items()}
+        parameters, self._buffers = stack_module_state(models)
+        self._parameters = {name: value.detach().contiguous() for name, value in parameters.items()}
         self._moments = [
             [torch.zeros_like(value) for value in self._parameters.values()]
             for _ in range(3 if training.optimizer.amsgrad else 2)
@@ -130,28 +131,21 @@ class Population:
         self._updates = [torch.zeros((), device=device) for _ in self._parameters]
         self._streams = [Stream(law, seed.data, dtype) for seed in seeds]
 
-        runs, self._ahead = len(seeds), max(1, _PREFETCH // training.batch_size)
-        shape = (self._ahead, runs, training.batch_size)
-        self._x = torch.empty(*shape, law.dimension, dtype=dtype)
-        self._y = torch.empty(*shape, law.tasks, dtype=dtype)
+        runs, batch = len(seeds), training.batch_size
+        self._ahead = max(1, _PREFETCH // batch)
+        # A run's examples lie together, so that its stream fills them in one go; a step's batches are a strided view.
+        self._x = torch.empty(runs, self._ahead, batch, law.dimension, dtype=dtype)
+        self._y = torch.empty(runs, self._ahead, batch, law.tasks, dtype=dtype)
         self._device = device
         self.step = 0
-        self.losses = torch.zeros(
-            runs, training.steps // training.window, law.tasks, dtype=torch.float64, device=device
-        )
-        self._differentiate = self._trace()
+        windows = training.steps // training.window
+        self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)
 
-    def _trace(self) -> Callable[..., Any]:
-        """Trace gradients and losses of all runs; per run, the loss is the sum over tasks of the mean squared error."""
-
-        def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Any:
-            predictions = functional_call(self._template, (parameters, buffers), (x,))
-            task_losses = (predictions - y).square().mean(0)
-            return task_losses.sum(), task_losses
-
-        stacked = vmap(grad_and_value(loss, has_aux=True))
-        example = (self._parameters, self._buffers, self._x[0].to(self._device), self._y[0].to(self._device))
-        return make_fx(stacked)(*example)
+        names = [*self._parameters, *self._buffers]
+        x, y = self._x.to(device), self._y.to(device)
+        arguments = [*self._values(), x[:, 0], y[:, 0]]
+        traced = trace(self._template, names, arguments)
+        self._gradients: Gradients = compile_traced(traced, arguments) if compiled else traced
 
     @property
     def finished(self) -> bool:
@@ -162,23 +156,18 @@ class Population:
     def advance(self) -> int:
         """Train on the next examples, about a thousand per run; return the steps done."""
         steps = min(self._ahead, self.training.steps - self.step)
-        batch = self.training.batch_size
         for run, stream in enumerate(self._streams):
-            # A stream fills its run's slice of every step's batch in one go.
-            x, y = self._x[:steps, run], self._y[:steps, run]
-            flat_x, flat_y = x.new_empty(steps * batch, x.shape[-1]), y.new_empty(steps * batch, y.shape[-1])
-            stream.take_into(flat_x, flat_y)
-            x.copy_(flat_x.view(x.shape))
-            y.copy_(flat_y.view(y.shape))
-        x_all, y_all = self._x[:steps].to(self._device), self._y[:steps].to(self._device)
-        for x, y in zip(x_all, y_all, strict=True):
-            gradients, (_, losses) = self._differentiate(self._parameters, self._buffers, x, y)
+            stream.take_into(self._x[run, :steps].flatten(0, 1), self._y[run, :steps].flatten(0, 1))
+        x, y = self._x.to(self._device), self._y.to(self._device)
+        values = self._values()
+        for ahead in range(steps):
+            *gradients, losses = self._gradients(*values, x[:, ahead], y[:, ahead])
             self._update(gradients)
             self.losses[:, self.step // self.training.window] += losses
             self.step += 1
         return steps
 
-    def _update(self, gradients: dict[str, Tensor]) -> None:
+    def _update(self, gradients: list[Tensor]) -> None:
         """One step of Adam; it works on each weight alone, so on the stack as on a single run."""
         settings = self.training.optimizer
         fused = torch._fused_adamw_ if settings.decoupled_weight_decay else torch._fused_adam_
@@ -186,7 +175,7 @@ class Population:
             updates += 1
         fused(
             list(self._parameters.values()),
-            list(gradients.values()),
+            gradients,
             self._moments[0],
             self._moments[1],
             self._moments[2] if settings.amsgrad else [],
@@ -200,6 +189,10 @@ class Population:
             maximize=False,
         )
 
+    def _values(self) -> list[Tensor]:
+        """The stacked parameters, then the buffers."""
+        return [*self._parameters.values(), *self._buffers.values()]
+
     def curves(self) -> np.ndarray:
         """Mean training loss of each finished window `(runs, windows, tasks)`."""
         windows = self.step // self.training.window
@@ -209,29 +202,17 @@ class Population:
     def evaluate(self) -> Evaluation:
         """Measure the models as they stand on each run's test examples."""
         self._template.eval()
-        forward = vmap(lambda p, b, x: functional_call(self._template, (p, b), (x,)))
-        units = None
-        if hasattr(self._template, "hidden"):
-            method = _Method(self._template, "hidden")
-            units = vmap(
-                lambda p, b, x: functional_call(
-                    method, {f"module.{name}": value for name, value in {**p, **b}.items()}, (x,)
-                )
-            )
+        names = [*self._parameters, *self._buffers]
+        hidden = _Method(self._template, "hidden") if hasattr(self._template, "hidden") else None
         rows = []
-        # One run at a time: the test examples of all of them at once would be most of the memory.
         for run, stream in enumerate(self._streams):
-            state = [
-                {name: value[run : run + 1] for name, value in tensors.items()}
-                for tensors in (self._parameters, self._buffers)
-            ]
-            x_all, y = (tensor.to(self._device) for tensor in stream.test_set())
-            chunks = x_all.split(_EVALUATED)
-            predictions = torch.cat([forward(*state, x[None])[0] for x in chunks]).double()
+            state = dict(zip(names, (value[run] for value in self._values()), strict=True))
+            x, y = (tensor.to(self._device) for tensor in stream.test_set())
+            predictions = functional_call(self._template, state, (x,)).double()
             dead = torch.full_like(predictions[0], torch.nan)
-            if units is not None:
-                alive = torch.stack([(units(*state, x[None])[0] != 0).any(0) for x in chunks]).any(0)
-                dead = 1 - alive.double().mean(-1)
+            if hidden is not None:
+                units = functional_call(hidden, {f"module.{name}": value for name, value in state.items()}, (x,))
+                dead = (units == 0).all(0).double().mean(-1)
             rows.append(torch.stack([(predictions - y).square().mean(0), predictions.std(0), dead]))
         self._template.train()
         loss, prediction_sd, dead_units = torch.stack(rows, 1).cpu().numpy()

@@ -31,6 +31,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         OSError: the disk is full or the folder cannot be written to; what was there stays.
+
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
@@ -59,17 +60,17 @@ class CellStore:
     Args:
         results: the sweep's folder.
         cell: the setting.
-        chunk_size: seeds per chunk, if the folder is new.
-        versions: of the programs, recorded if the folder is new.
+        made_with: what else decides a run's bits, recorded if the folder is new: `chunk_size`, `compiled`, `versions`.
+
     """
 
-    def __init__(self, results: Path, cell: Cell, chunk_size: int, versions: dict[str, str]) -> None:
+    def __init__(self, results: Path, cell: Cell, made_with: dict[str, Any]) -> None:
         self.folder = results / "cells" / cell.identity
-        record = self.folder / "cell.yaml"
-        if not record.exists():
-            content = {**asdict(cell), "chunk_size": chunk_size, "versions": versions}
-            write_atomically(record, OmegaConf.to_yaml(OmegaConf.create(content)).encode())
-        self.chunk_size = int(OmegaConf.load(record).chunk_size)
+        path = self.folder / "cell.yaml"
+        if not path.exists():
+            write_settings(path, {**asdict(cell), **made_with})
+        record = OmegaConf.load(path)
+        self.chunk_size, self.compiled = int(record.chunk_size), bool(record.compiled)
 
     def chunks(self, seeds: Iterable[int]) -> list[range]:
         """The chunks that these seeds lie in."""
@@ -101,6 +102,7 @@ class CellStore:
 
         Returns:
             the new name; None if nothing was wrong.
+
         """
         path = self.find(chunk)
         if path is None or path.stem.endswith(_checksum(path.read_bytes())):

@@ -4,8 +4,8 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,16 +13,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
-from mmoe_repro import __version__, plots, tables
-from mmoe_repro.cell import CHUNK_SIZE
+from mmoe_repro import plots, tables
+from mmoe_repro.cell import open_store, versions
 from mmoe_repro.config import Job, read_job
 from mmoe_repro.errors import UsageError
 from mmoe_repro.population import build_model
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
-from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
+from mmoe_repro.store import write_atomically, write_settings, write_table
 from mmoe_repro.workers import Task, cores, train
 
 
@@ -43,6 +42,7 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
 
     Raises:
         UsageError: of a setting out of range, a model that cannot be trained, a device that is not there.
+
     """
     global _sweep
     _sweep = Sweep()
@@ -58,7 +58,7 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
         checked.add(job.cell.identity)
 
 
-def _read(config: DictConfig, hydra: DictConfig) -> Job:
+def _read(config: DictConfig, hydra: Any) -> Job:
     return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
 
 
@@ -67,33 +67,30 @@ def _check_cell(job: Job) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
     settings = job.cell.settings
-    for group, choice in (("data", job.cell.data), ("model", job.cell.model)):
-        try:
-            made = (
-                instantiate(settings[group])
-                if group == "data"
-                else build_model(lambda: instantiate(settings["model"]), 0)
-            )
-        except InstantiationException as error:
-            if isinstance(error.__cause__, UsageError):
-                raise error.__cause__ from None
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise UsageError(f"{group}={choice}: {settings[group].get('_target_')}: {reason}") from None
-        if group == "data":
-            law = made
-            continue
-        try:
-            with torch.no_grad():
-                shape = tuple(made(torch.zeros(3, law.dimension)).shape)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(
-                f"model={choice}: cannot predict from features (3, {law.dimension}): {reason}"
-            ) from None
-        if shape != (3, law.tasks):
-            raise UsageError(
-                f"model={choice}: predicts {shape} for 3 examples; must be (3, {law.tasks}): (batch, tasks)"
-            )
+    law: Any = _make("data", job.cell.data, settings, instantiate)
+    model: Any = _make("model", job.cell.model, settings, lambda node: build_model(lambda: instantiate(node), seed=0))
+    refused = f"model={job.cell.model}:"
+    try:
+        with torch.no_grad():
+            shape = tuple(model(torch.zeros(3, law.dimension)).shape)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{refused} cannot predict from features (3, {law.dimension}): {reason}") from None
+    if shape != (3, law.tasks):
+        raise UsageError(f"{refused} predicts {shape} for 3 examples; must be (batch, tasks), so (3, {law.tasks})")
+
+
+def _make(group: str, choice: str, settings: dict[str, Any], make: Callable[[Any], Any]) -> Any:
+    node = settings[group]
+    if not (isinstance(node, dict) and "_target_" in node):
+        raise UsageError(f"{group}={choice}: needs a _target_, the dotted name of a class")
+    try:
+        return make(node)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from None
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UsageError(f"{group}={choice}: {node['_target_']}: {reason}") from None
 
 
 def run_job(config: DictConfig) -> None:
@@ -120,16 +117,6 @@ def finish(command: list[str]) -> int:
     return 1 if missing or failures else 0
 
 
-def versions() -> dict[str, str]:
-    """Of the programs that decide a run's bits."""
-    packages = {name: version(name) for name in ("torch", "numpy")}
-    return {"mmoe-repro": __version__, "python": platform.python_version(), **packages}
-
-
-def _store(cell: SweptCell | Job, results: Path) -> CellStore:
-    return CellStore(results, cell.cell, CHUNK_SIZE, versions())
-
-
 def _train(jobs: Sequence[Job]) -> list[str]:
     """Train what is not stored yet; return what went wrong, a line each."""
     if not jobs:
@@ -137,7 +124,7 @@ def _train(jobs: Sequence[Job]) -> list[str]:
     lines = []
     tasks: dict[tuple[str, int], Task] = {}
     for job in jobs:
-        store = _store(job, job.results)
+        store = open_store(job.results, job.cell)
         for chunk in store.chunks([*job.seeds, *job.tuning_seeds]):
             aside = store.set_damaged_aside(chunk)
             if aside is not None:
@@ -157,9 +144,7 @@ def _train(jobs: Sequence[Job]) -> list[str]:
         for task, error in train(list(tasks.values()), workers, bar):
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if isinstance(error, OSError):
-                lines.append(
-                    f"cannot write to {task.store.folder}: {error.strerror or reason}; what is stored is safe"
-                )
+                lines.append(f"cannot write to {task.store.folder}: {error.strerror or reason}; what is stored is safe")
             else:
                 lines.append(f"{task.cell.identity} failed: {reason}")
     return lines
@@ -176,7 +161,7 @@ def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
     runs, curves, tuning, missing = [], [], [], 0
     complete = []
     for cell in cells:
-        store = _store(cell, results)
+        store = open_store(results, cell.cell)
         stored, without = load(store, cell.seeds)
         tuned, without_tuning = load(store, cell.tuning_seeds)
         missing += len(without) + len(without_tuning)
@@ -201,22 +186,15 @@ def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
     figures = plots.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all)
-    console = Console()
-    console.print(tables.as_text(losses))
-    _next_steps(console, losses, figures, results)
+    print(tables.as_text(losses))
+    _print_next_steps(losses, figures, results)
     return missing
 
 
-def _next_steps(console: Console, losses: pd.DataFrame, figures: list[Path], results: Path) -> None:
-    def line(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-    line("")
-    line(f"Figures   {', '.join(figure.stem for figure in figures)}: {figures[0].parent}/*.png, *.svg")
-    line(f"Tables    {results}/losses.md, losses.csv, runs.parquet, curves.parquet")
+def _print_next_steps(losses: pd.DataFrame, figures: list[Path], results: Path) -> None:
+    print(f"Figures  {', '.join(figure.stem for figure in figures)}: {figures[0].parent}/*.png, *.svg")
+    print(f"Tables   {results}/losses.md, losses.csv, runs.parquet, curves.parquet")
     if losses["chosen"].isna().any():
-        line(
-            "Rates     none chosen; add tuning_runs=50 to choose the learning rate on runs that are not reported"
-        )
-    line("Next      mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8 name=mine   another grid")
-    line("          mmoe-repro sweep --help                                              every setting")
+        print("Rates    none chosen: add tuning_runs=50 to choose the learning rate on runs of their own")
+    print("Next     mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8 name=mine   another grid")
+    print("         mmoe-repro sweep --help                                              every setting")

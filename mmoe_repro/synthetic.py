@@ -50,6 +50,7 @@ class SyntheticLaw:
 
     Raises:
         UsageError: a value is out of range; the message says which and what is allowed.
+
     """
 
     dimension: int
@@ -88,8 +89,7 @@ class SyntheticLaw:
                 raise UsageError(f"data.{name}={getattr(self, name)}: must be {allowed}")
         if len(self.alpha) != len(self.beta):
             raise UsageError(
-                f"data.alpha has {len(self.alpha)} values and data.beta {len(self.beta)}: "
-                "must be of the same length"
+                f"data.alpha has {len(self.alpha)} values and data.beta {len(self.beta)}: must be of the same length"
             )
 
     # -- closed forms, of the raw labels unless said otherwise -----------------------------------
@@ -156,7 +156,8 @@ class SyntheticLaw:
         u, r = torch.linalg.qr(gaussian)
         u = u * r.diagonal().sign()  # so that u is uniform over orthonormal frames
         directions = torch.from_numpy(task_directions(self.tasks, self.correlation))
-        return (self.c * directions @ u.T).to(dtype)
+        weights: Tensor = self.c * directions @ u.T
+        return weights.to(dtype)
 
     def draw(self, count: int, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `count` examples: features `(count, dimension)`, labels `(count, tasks)`."""
@@ -170,8 +171,7 @@ class SyntheticLaw:
 
     def signal(self, x: Tensor, weights: Tensor) -> Tensor:
         """Raw labels `(count, tasks)` of features `(count, dimension)` without their noise."""
-        z = x @ weights.T
-        y = z.clone()
-        for alpha, beta in zip(self.alpha, self.beta, strict=True):
-            y += torch.sin(alpha * z + beta)
-        return y
+        z: Tensor = x @ weights.T
+        alpha, beta = (z.new_tensor(list(values)).view(-1, 1, 1) for values in (self.alpha, self.beta))
+        sines: Tensor = torch.sin(alpha * z + beta).sum(0)
+        return z + sines

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from rich.table import Table
 
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import bootstrap, iqm, standard_deviation
 
+#: Losses that the table summarises, with their columns in `runs.parquet`.
 LOSSES = {"final": "final_loss", "test": "test_loss"}
+_ALWAYS = ("model", "correlation")
 
 
 def choose_rates(cells: Sequence[SweptCell], tuning: pd.DataFrame) -> dict[str, bool | None]:
@@ -24,6 +25,7 @@ def choose_rates(cells: Sequence[SweptCell], tuning: pd.DataFrame) -> dict[str, 
         by cell: True for the lowest mean test loss over tuning runs and tasks (section 5.1's grid search), or for
         the only rate; None where there are several rates but not tuning runs for each. A rate at which a tuning run
         diverged is not chosen unless all did.
+
     """
     groups: dict[tuple[object, ...], list[SweptCell]] = {}
     for cell in cells:
@@ -35,9 +37,7 @@ def choose_rates(cells: Sequence[SweptCell], tuning: pd.DataFrame) -> dict[str, 
         if len(names) == 1:
             chosen[names[0]] = True
             continue
-        by_cell = (
-            {name: tuning.loc[tuning["cell"] == name, "test_loss"] for name in names} if len(tuning) else {}
-        )
+        by_cell = {name: tuning.loc[tuning["cell"] == name, "test_loss"] for name in names} if len(tuning) else {}
         if not by_cell or any(losses.empty for losses in by_cell.values()):
             chosen.update(dict.fromkeys(names))
             continue
@@ -52,9 +52,7 @@ def label_pearson(cell: SweptCell) -> float:
     return float(getattr(instantiate(cell.cell.settings["data"]), "label_pearson", np.nan))
 
 
-def losses_table(
-    cells: Sequence[SweptCell], runs: pd.DataFrame, chosen: dict[str, bool | None]
-) -> pd.DataFrame:
+def losses_table(cells: Sequence[SweptCell], runs: pd.DataFrame, chosen: dict[str, bool | None]) -> pd.DataFrame:
     """Summarise `runs.parquet`, a row per cell, task and loss. Diverged runs are counted, and left out of the rest."""
     several_laws = len({cell.cell.data for cell in cells}) > 1
     rows = []
@@ -96,21 +94,25 @@ def losses_table(
 def _shown(losses: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Task 1's final losses as columns and cells of text, for readers."""
     table = losses[(losses["task"] == 1) & (losses["loss"] == "final")]
-    keys = list(table.columns[: table.columns.get_loc("chosen")])  # type: ignore[misc]
-    keys = [key for key in keys if key in ("model", "correlation") or table[key].nunique() > 1]
-    several_rates = table["learning_rate"].nunique() > 1
-    header = [key.replace("_", " ") for key in keys] + (["chosen"] if several_rates else [])
-    header += ["runs", "mean", "95 % interval", "sd", "median", "best", "worst", "stuck", "diverged"]
-    rows = []
-    for _, row in table.iterrows():
-        cells = [f"{row[key]}" for key in keys]
-        if several_rates:
-            cells.append({True: "✓", False: "", None: "?"}[row["chosen"]])
-        cells += [f"{row['runs']}", f"{row['mean']:.4f}", f"{row['mean_low']:.4f} – {row['mean_high']:.4f}"]
-        cells += [f"{row[name]:.4f}" for name in ("sd", "median", "best", "worst")]
-        cells += [f"{row['stuck']}", f"{row['diverged']}"]
-        rows.append([cell.replace("nan", "–") if cell.startswith("nan") else cell for cell in cells])
-    return header, rows
+    before_chosen = list(losses.columns).index("chosen")
+    keys = [key for key in losses.columns[:before_chosen] if key in _ALWAYS or table[key].nunique() > 1]
+    columns: dict[str, list[str]] = {key.replace("_", " "): [str(value) for value in table[key]] for key in keys}
+    if table["learning_rate"].nunique() > 1:
+        columns["chosen"] = ["?" if pd.isna(value) else "✓" if value else "" for value in table["chosen"]]
+    columns["runs"] = [str(value) for value in table["runs"]]
+    columns["mean"] = [_number(value) for value in table["mean"]]
+    intervals = zip(table["mean_low"], table["mean_high"], strict=True)
+    columns["95 % interval"] = [f"{_number(low)} – {_number(high)}" for low, high in intervals]
+    for name in ("sd", "median", "best", "worst"):
+        columns[name] = [_number(value) for value in table[name]]
+    columns["stuck"] = [str(value) for value in table["stuck"]]
+    if table["diverged"].any():
+        columns["diverged"] = [str(value) for value in table["diverged"]]
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 
 def as_markdown(losses: pd.DataFrame) -> str:
@@ -120,12 +122,16 @@ def as_markdown(losses: pd.DataFrame) -> str:
     return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def as_text(losses: pd.DataFrame) -> Table:
-    """Task 1's final losses for the terminal."""
+def as_text(losses: pd.DataFrame) -> str:
+    """Task 1's final losses in aligned columns, for the terminal."""
     header, rows = _shown(losses)
-    table = Table(title="Final loss of task 1", title_justify="left", show_edge=False, pad_edge=False)
-    for name in header:
-        table.add_column(name, justify="left" if name in ("model", "data") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
+    words = ("model", "data")
+    lines = []
+    for line in (header, ["─" * width for width in widths], *rows):
+        padded = (
+            text.ljust(width) if name in words else text.rjust(width)
+            for text, width, name in zip(line, widths, header, strict=True)
+        )
+        lines.append("  ".join(padded).rstrip())
+    return "Final loss of task 1\n\n" + "\n".join(lines) + "\n"

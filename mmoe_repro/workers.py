@@ -49,6 +49,7 @@ def train(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[T
 
     Raises:
         KeyboardInterrupt: after the workers have stored what they had done.
+
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -92,9 +93,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train_in_processes(
-    tasks: Sequence[Task], workers: int, bar: ProgressBar
-) -> list[tuple[Task, BaseException]]:
+def _train_in_processes(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[Task, BaseException]]:
     context = multiprocessing.get_context("spawn")
     messages: Queue[tuple[str, Any]] = context.Queue()
     stop = context.Event()

@@ -22,7 +22,7 @@ class Linears(nn.Module):
         """Map x `(batch, inputs)`, read by all, or `(batch, count, inputs)`, to `(batch, count, outputs)`."""
         if x.ndim == 2:
             # One matrix product for the whole stack.
-            y = (x @ self.weight.flatten(0, 1).T).unflatten(-1, (self.count, self.outputs))
+            y = (x @ self.weight.flatten(0, 1).T).view(-1, self.count, self.outputs)
         else:
             y = torch.einsum("bci,coi->bco", x, self.weight)
         return y if self.bias is None else y + self.bias
@@ -55,4 +55,4 @@ class Towers(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map the hidden units `(batch, tasks, units)` to predictions `(batch, tasks)`."""
-        return self.output(hidden).squeeze(-1)  # type: ignore[no-any-return]
+        return self.output(hidden).squeeze(-1)

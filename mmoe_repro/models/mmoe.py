@@ -33,7 +33,7 @@ class MMoE(nn.Module):
 
     def gates(self, x: Tensor) -> Tensor:
         """Gate weights `(batch, tasks, experts)`."""
-        return self.gate(x).softmax(-1)  # type: ignore[no-any-return]
+        return self.gate(x).softmax(-1)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their ReLU, `(batch, tasks, units)`."""
@@ -42,4 +42,4 @@ class MMoE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(batch, tasks)` for features x `(batch, features)`."""
-        return self.towers(self.hidden(x))  # type: ignore[no-any-return]
+        return self.towers(self.hidden(x))

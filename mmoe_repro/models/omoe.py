@@ -34,7 +34,7 @@ class OMoE(nn.Module):
 
     def gates(self, x: Tensor) -> Tensor:
         """Gate weights `(batch, tasks, experts)`: the same for every task."""
-        return self.gate(x).softmax(-1).expand(-1, self.tasks, -1)  # type: ignore[no-any-return]
+        return self.gate(x).softmax(-1).expand(-1, self.tasks, -1)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their ReLU, `(batch, tasks, units)`."""
@@ -44,4 +44,4 @@ class OMoE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(batch, tasks)` for features x `(batch, features)`."""
-        return self.towers(self.hidden(x))  # type: ignore[no-any-return]
+        return self.towers(self.hidden(x))

@@ -36,4 +36,4 @@ class SharedBottom(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(batch, tasks)` for features x `(batch, features)`."""
-        return self.towers(self.hidden(x))  # type: ignore[no-any-return]
+        return self.towers(self.hidden(x))

@@ -1,0 +1,180 @@
+"""A population is its runs trained one at a time by an ordinary PyTorch loop."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmoe_repro.models import MMoE, OMoE, SharedBottom
+from mmoe_repro.population import Adam, Population, Seed, Training, build_model
+from mmoe_repro.streams import Stream
+from mmoe_repro.synthetic import SyntheticLaw
+
+LAW = SyntheticLaw(
+    dimension=20,
+    c=0.6,
+    alpha=(3.0, -5.0),
+    beta=(0.5, 2.0),
+    noise_variance=0.01,
+    label_variance=0.45,
+    correlation=0.5,
+)
+SEEDS = [Seed(seed, seed) for seed in (3, 4, 5, 6, 7)]
+
+
+def ordinary_loop(build, law, training, seed, dtype=torch.float64):
+    """Train one run as anybody would; return the loss of every step and the trained model."""
+    model = build_model(build, seed.init).to(dtype)
+    stream = Stream(law, seed.data, dtype)
+    settings = training.optimizer
+    optimizer = torch.optim.Adam(
+        model.parameters(),
+        lr=training.learning_rate,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        amsgrad=settings.amsgrad,
+        decoupled_weight_decay=settings.decoupled_weight_decay,
+    )
+    losses = []
+    for _ in range(training.steps):
+        x = torch.empty(training.batch_size, law.dimension, dtype=dtype)
+        y = torch.empty(training.batch_size, law.tasks, dtype=dtype)
+        stream.take_into(x, y)
+        task_losses = (model(x) - y).square().mean(0)
+        optimizer.zero_grad()
+        task_losses.sum().backward()
+        optimizer.step()
+        losses.append(task_losses.detach())
+    return torch.stack(losses).numpy(), model
+
+
+def train(population):
+    while not population.finished:
+        population.advance()
+    return population
+
+
+def small(model):
+    widths = {"bottom": [13, 7]} if model is SharedBottom else {"experts": 3, "expert": [6]}
+    return lambda: model(20, LAW.tasks, **widths, tower=[4])
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["traced", "compiled"])
+@pytest.mark.parametrize("model", [SharedBottom, OMoE, MMoE])
+def test_five_runs_equal_five_ordinary_loops(model, compiled):
+    training = Training(steps=200, batch_size=16, window=1)
+    together = train(Population(small(model), LAW, training, SEEDS, torch.float64, compiled=compiled)).curves()
+    for run, seed in enumerate(SEEDS):
+        alone, _ = ordinary_loop(small(model), LAW, training, seed)
+        np.testing.assert_allclose(together[run], alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Adam(betas=(0.8, 0.95), eps=1e-4),
+        Adam(weight_decay=0.1),
+        Adam(weight_decay=0.1, decoupled_weight_decay=True),
+        Adam(amsgrad=True),
+    ],
+    ids=lambda adam: str(adam).replace("Adam", ""),
+)
+def test_every_setting_of_adam_is_that_of_torch(optimizer):
+    training = Training(steps=60, batch_size=8, window=1, optimizer=optimizer)
+    together = train(Population(small(MMoE), LAW, training, SEEDS[:2], torch.float64)).curves()
+    alone, _ = ordinary_loop(small(MMoE), LAW, training, SEEDS[1])
+    np.testing.assert_allclose(together[1], alone, rtol=1e-6)
+
+
+def test_windows_hold_the_mean_of_their_steps():
+    training = Training(steps=60, batch_size=100, window=20)
+    curves = train(Population(small(OMoE), LAW, training, SEEDS[:2], torch.float64)).curves()
+    alone, _ = ordinary_loop(small(OMoE), LAW, training, SEEDS[0])
+    assert curves.shape == (2, 3, 2)
+    np.testing.assert_allclose(curves[0], alone.reshape(3, 20, 2).mean(1), rtol=1e-6)
+
+
+def test_a_finite_training_set_is_passed_over_again_and_again():
+    law = SyntheticLaw(20, 0.6, (3.0,), (0.5,), 0.01, None, 0.5, examples=50)
+    training = Training(steps=80, batch_size=16, window=1)
+    together = train(Population(small(MMoE), law, training, SEEDS[:2], torch.float64)).curves()
+    alone, _ = ordinary_loop(small(MMoE), law, training, SEEDS[1])
+    np.testing.assert_allclose(together[1], alone, rtol=1e-6)
+
+
+def test_evaluation_is_that_of_the_single_model():
+    training = Training(steps=100, batch_size=16)
+    population = train(Population(small(MMoE), LAW, training, SEEDS[:2], torch.float64))
+    evaluation = population.evaluate()
+    _, model = ordinary_loop(small(MMoE), LAW, training, SEEDS[1])
+    x, y = Stream(LAW, SEEDS[1].data, torch.float64).test_set()
+    with torch.no_grad():
+        predictions, units = model(x), model.hidden(x)
+    np.testing.assert_allclose(evaluation.loss[1], (predictions - y).square().mean(0), rtol=1e-6)
+    np.testing.assert_allclose(evaluation.prediction_sd[1], predictions.numpy().std(0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(evaluation.dead_units[1], (units == 0).all(0).double().mean(-1))
+
+
+def test_a_dead_tower_is_stuck_at_the_label_variance():
+    population = Population(small(SharedBottom), LAW, Training(steps=100), SEEDS[:2])
+    population._parameters["towers.hidden.layers.0.weight"][0, 1] = 0
+    population._parameters["towers.hidden.layers.0.bias"][0, 1] = -1
+    evaluation = population.evaluate()
+    assert evaluation.prediction_sd[0, 1] == 0
+    assert evaluation.dead_units[0].tolist()[1] == 1
+    # 10,000 labels of variance 0.45: the standard error of their variance is 0.0064.
+    assert evaluation.loss[0, 1] == pytest.approx(0.45, abs=4 * 0.0064)
+    assert evaluation.prediction_sd[0, 0] > 0.01
+
+
+def test_a_run_that_diverges_leaves_the_others_alone():
+    def run(poison):
+        population = Population(small(MMoE), LAW, Training(steps=100, window=10), SEEDS[:3])
+        if poison:
+            population._parameters["experts.layers.0.weight"][1] = torch.nan
+        return train(population).curves()
+
+    healthy, poisoned = run(False), run(True)
+    assert np.isnan(poisoned[1]).all()
+    np.testing.assert_array_equal(poisoned[[0, 2]], healthy[[0, 2]])
+
+
+def test_a_population_goes_on_to_the_bit_from_its_state():
+    import io
+
+    training = Training(steps=192, batch_size=32, window=8)
+    whole = train(Population(small(MMoE), LAW, training, SEEDS))
+    first = Population(small(MMoE), LAW, training, SEEDS)
+    first.advance()
+    first.advance()
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    buffer.seek(0)
+    second = Population(small(MMoE), LAW, training, SEEDS)
+    second.load_state_dict(torch.load(buffer))
+    assert 0 < second.step < 192
+    np.testing.assert_array_equal(train(second).curves(), whole.curves())
+    np.testing.assert_array_equal(second.evaluate().loss, whole.evaluate().loss)
+
+
+def test_a_run_does_not_depend_on_its_neighbours():
+    training = Training(steps=64, window=1)
+    pair = train(Population(small(OMoE), LAW, training, SEEDS[:2], torch.float64)).curves()
+    other = train(Population(small(OMoE), LAW, training, [SEEDS[0], SEEDS[4]], torch.float64)).curves()
+    np.testing.assert_array_equal(pair[0], other[0])
+    assert not np.allclose(pair[1], other[1])
+
+
+def test_the_global_generator_is_left_as_it_was():
+    before = torch.random.get_rng_state()
+    build_model(small(MMoE), 3)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_data_seed_and_init_seed_are_separate():
+    training = Training(steps=32, window=32)
+    same_init = Population(small(MMoE), LAW, training, [Seed(1, 9), Seed(2, 9)])
+    first, second = (same_init._parameters["gate.weight"][run] for run in range(2))
+    assert torch.equal(first, second)
+    same_init.advance()
+    assert not torch.equal(same_init._x[0], same_init._x[1])
