@@ -14,9 +14,9 @@ import torch
 from hydra.utils import instantiate
 
 from mmoe_repro import __version__
-from mmoe_repro.config import Cell
+from mmoe_repro.config import Adam, Cell, Training
 from mmoe_repro.gradients import can_compile
-from mmoe_repro.population import STUCK_SD, Adam, Evaluation, Population, Seed, Training
+from mmoe_repro.population import STUCK_SD, Evaluation, Population, Seed
 from mmoe_repro.store import CellStore
 
 #: Seeds trained together: many enough to spread the cost of a step's operations, few enough for a core's cache.
@@ -63,16 +63,14 @@ def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = F
     Raises:
         UsageError: a setting is out of range.
         hydra.errors.InstantiationException: a `_target_` cannot be found or called.
-
     """
     settings = cell.settings
     training = dict(settings["training"])
-    optimizer = dict(training.pop("optimizer"))
-    optimizer["betas"] = tuple(optimizer["betas"])
+    optimizer = Adam(**training.pop("optimizer"))
     return Population(
         build=lambda: instantiate(settings["model"]),
         law=instantiate(settings["data"]),
-        training=Training(**training, optimizer=Adam(**optimizer)),
+        training=Training(**training, device=device, optimizer=optimizer),
         seeds=[
             Seed(
                 seed if settings["data_seed"] is None else settings["data_seed"],
@@ -80,7 +78,6 @@ def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = F
             )
             for seed in seeds
         ],
-        device=device,
         compiled=compiled,
     )
 
@@ -93,7 +90,6 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
     Raises:
         Stopped: `report` asked to stop.
         OSError: the disk is full; what was stored stays.
-
     """
     noticed = False
 

@@ -33,6 +33,9 @@ _SHOWING = {
     "-sc",
     "--version",
 }
+#: Hydra's flags whose value may stand apart.
+_FLAGS_WITH_VALUE = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c"}
+_FLAGS_WITH_VALUE |= {"--package", "-p", "--info", "-i", "--shell-completion", "-sc", "--experimental-rerun"}
 
 
 def main() -> int:
@@ -110,7 +113,6 @@ def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
 
     Raises:
         UsageError: Hydra refused the arguments; one line tells why.
-
     """
     import hydra
     from hydra.errors import HydraException
@@ -139,7 +141,18 @@ def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
 
 
 def _rewritten(arguments: list[str], showing: bool) -> list[str]:
-    """Adapt the arguments to how Hydra composes.
+    """Put the overrides before the flags, as Hydra wants them, and adapt them to how it composes."""
+    _check_own_configs(arguments)
+    overrides: list[str] = []
+    flags: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_flag = argument.startswith("-") or before in _FLAGS_WITH_VALUE
+        (flags if is_flag else overrides).append(argument)
+    return [_rewritten_override(override, showing) for override in overrides] + flags
+
+
+def _rewritten_override(argument: str, showing: bool) -> str:
+    """Adapt an override to how Hydra composes.
 
     - A sweep's master config is composed with the default model and law, so a fixed `model.width=8` would be
       refused where only the chosen model has that key; as a sweep of one value it is applied to the jobs only.
@@ -148,38 +161,19 @@ def _rewritten(arguments: list[str], showing: bool) -> list[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    _check_own_configs(arguments)
-    result = []
-    parser = OverridesParser.create()
-    skip = False
-    for argument in arguments:
-        if skip or argument.startswith("-") or "=" not in argument:
-            skip = not skip and argument in (
-                "--config-dir",
-                "-cd",
-                "--config-name",
-                "-cn",
-                "--config-path",
-                "-cp",
-            )
-            result.append(argument)
-            continue
-        try:
-            override = parser.parse_override(argument)
-        except HydraException:
-            result.append(argument)  # Hydra says what is wrong with it
-            continue
-        key = override.key_or_group
-        if override.is_sweep_override():
-            if key in ("name", "experiment"):
-                raise UsageError(f"{key}: one sweep has one {key}; got '{argument}'")
-            if showing and override.is_discrete_sweep():
-                first = next(iter(override.sweep_string_iterator()))
-                argument = f"{override.get_key_element()}={first}"
-        elif not showing and key.startswith(("model.", "data.")) and not override.is_delete():
-            argument = f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
-        result.append(argument)
-    return result
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return argument  # Hydra says what is wrong with it
+    key = override.key_or_group
+    if override.is_sweep_override():
+        if key in ("name", "experiment"):
+            raise UsageError(f"{key}: one sweep has one {key}; got '{argument}'")
+        if showing and override.is_discrete_sweep():
+            return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+    elif not showing and key.startswith(("model.", "data.")) and not override.is_delete():
+        return f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
+    return argument
 
 
 def _check_own_configs(arguments: list[str]) -> None:

@@ -37,8 +37,8 @@ class SyntheticConfig:
 
 
 @dataclass
-class AdamConfig:
-    """Settings of the optimiser, named as in `torch.optim.Adam`."""
+class Adam:
+    """Settings of the optimiser (Kingma and Ba 2015), named as in `torch.optim.Adam`."""
 
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     eps: float = 1e-8
@@ -48,15 +48,24 @@ class AdamConfig:
 
 
 @dataclass
-class TrainingConfig:
-    """The `training` group."""
+class Training:
+    """How a run is trained; the `training` group.
+
+    Attributes:
+        steps: optimiser updates.
+        batch_size: examples per step.
+        learning_rate: of Adam.
+        window: the training loss is kept as its mean over so many steps; divides `steps`.
+        device: `cpu`, `cuda`, or `auto` for cuda where there is one.
+        optimizer: the rest of Adam's settings.
+    """
 
     steps: int = 10_000
     batch_size: int = 32
     learning_rate: float = 0.01
     window: int = 100
     device: str = "auto"
-    optimizer: AdamConfig = field(default_factory=AdamConfig)
+    optimizer: Adam = field(default_factory=Adam)
 
 
 @dataclass
@@ -65,7 +74,7 @@ class SweepConfig:
 
     data: Any = MISSING
     model: Any = MISSING
-    training: TrainingConfig = MISSING
+    training: Training = MISSING
     runs: int = 40
     seed: int = 0
     name: str = "sweep"
@@ -97,7 +106,6 @@ class Cell:
         data: the choice of the `data` group.
         settings: everything that decides a run's result besides its seed: `model`, `data`, `training` without
             the device, `data_seed`, `init_seed`.
-
     """
 
     model: str
@@ -129,7 +137,6 @@ class Job:
         device: `cpu`, `cuda` or `auto`.
         workers: processes; None for one per core.
         overrides: what the job was told, by key.
-
     """
 
     cell: Cell
@@ -187,7 +194,6 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
 
     Raises:
         UsageError: a value is out of range.
-
     """
     _check_ranges(config)
     kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])

@@ -39,7 +39,6 @@ def trace(module: nn.Module, names: Sequence[str], arguments: Sequence[Tensor]) 
 
     Returns:
         a module that maps such arguments to the gradient of each parameter and the losses `(runs, tasks)`.
-
     """
     count = len(list(module.parameters()))
 

@@ -49,7 +49,6 @@ class Series:
         model: the choice of the `model` group.
         cells: identities by correlation.
         color, marker, line: how it is drawn.
-
     """
 
     label: str
@@ -102,7 +101,6 @@ def draw(folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.
 
     Returns:
         the PNG files.
-
     """
     runs, curves = (table[table["task"] == 1] for table in (runs, curves))
     runs = runs[~runs["diverged"]]

@@ -5,7 +5,7 @@ PureJaxRL's vmapped training).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from mmoe_repro.config import Training
 from mmoe_repro.gradients import Gradients, compile_traced, trace
 from mmoe_repro.streams import Law, Stream, derived_seed
 
@@ -20,37 +21,6 @@ from mmoe_repro.streams import Law, Stream, derived_seed
 STUCK_SD = 1e-6
 #: Examples that a run holds ready at a time.
 _PREFETCH = 1024
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Settings of the optimiser (Kingma and Ba 2015), named as in `torch.optim.Adam`."""
-
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    decoupled_weight_decay: bool = False
-    amsgrad: bool = False
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a run is trained.
-
-    Attributes:
-        steps: optimiser updates.
-        batch_size: examples per step.
-        learning_rate: of Adam.
-        window: the training loss is kept as its mean over so many steps; divides `steps`.
-        optimizer: the rest of Adam's settings.
-
-    """
-
-    steps: int = 10_000
-    batch_size: int = 32
-    learning_rate: float = 0.01
-    window: int = 100
-    optimizer: Adam = field(default_factory=Adam)
 
 
 class Seed(NamedTuple):
@@ -96,17 +66,15 @@ class Population:
     Args:
         build: makes one untrained model, features `(batch, d)` to predictions `(batch, tasks)`.
         law: the data law.
-        training: the settings of the training.
+        training: how; on the device `cuda`, examples are still drawn on the CPU.
         seeds: one for each run.
         dtype: of weights and data.
-        device: where the training happens; examples are drawn on the CPU.
         compiled: whether to compile the gradients, which takes some ten seconds.
 
     Attributes:
         step: updates done.
         losses: training loss of the windows so far `(runs, windows, tasks)`; a step's loss is that of its
             batch before the update.
-
     """
 
     def __init__(
@@ -116,10 +84,10 @@ class Population:
         training: Training,
         seeds: Sequence[Seed],
         dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
         compiled: bool = False,
     ) -> None:
         self.training = training
+        self._device = device = "cuda" if training.device == "cuda" else "cpu"
         models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
         self._template = models[0]
         parameters, self._buffers = stack_module_state(models)
@@ -136,7 +104,6 @@ class Population:
         # A run's examples lie together, so that its stream fills them in one go; a step's batches are a strided view.
         self._x = torch.empty(runs, self._ahead, batch, law.dimension, dtype=dtype)
         self._y = torch.empty(runs, self._ahead, batch, law.tasks, dtype=dtype)
-        self._device = device
         self.step = 0
         windows = training.steps // training.window
         self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)

@@ -22,7 +22,6 @@ class ProgressBar:
     Args:
         runs: runs to train.
         run_steps: their steps together.
-
     """
 
     def __init__(self, runs: int, run_steps: int) -> None:

@@ -24,7 +24,6 @@ class SweptCell:
             learning rate aside.
         seeds: of the reported runs, ascending.
         tuning_seeds: of the runs that choose the learning rate.
-
     """
 
     cell: Cell

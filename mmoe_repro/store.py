@@ -31,7 +31,6 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         OSError: the disk is full or the folder cannot be written to; what was there stays.
-
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
@@ -61,7 +60,6 @@ class CellStore:
         results: the sweep's folder.
         cell: the setting.
         made_with: what else decides a run's bits, recorded if the folder is new: `chunk_size`, `compiled`, `versions`.
-
     """
 
     def __init__(self, results: Path, cell: Cell, made_with: dict[str, Any]) -> None:
@@ -102,7 +100,6 @@ class CellStore:
 
         Returns:
             the new name; None if nothing was wrong.
-
         """
         path = self.find(chunk)
         if path is None or path.stem.endswith(_checksum(path.read_bytes())):
@@ -138,6 +135,8 @@ class CellStore:
             except Timeout:
                 blocked()
         try:
+            for draft in self.folder.glob(self._path(chunk, "*.draft").name):
+                draft.unlink()  # of a process that was killed while writing
             yield
         finally:
             if self.find(chunk) is not None:

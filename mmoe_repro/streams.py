@@ -52,7 +52,6 @@ class Stream:
         law: the data law.
         seed: the run's data seed.
         dtype: of features and labels.
-
     """
 
     def __init__(self, law: Law, seed: int, dtype: torch.dtype = torch.float32) -> None:

@@ -42,7 +42,6 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
 
     Raises:
         UsageError: of a setting out of range, a model that cannot be trained, a device that is not there.
-
     """
     global _sweep
     _sweep = Sweep()
@@ -99,7 +98,7 @@ def run_job(config: DictConfig) -> None:
     if _sweep is not None:
         _sweep.launched.append(job)
     else:
-        _train([job])
+        _tell(_train([job]))
 
 
 def finish(command: list[str]) -> int:
@@ -109,12 +108,20 @@ def finish(command: list[str]) -> int:
     failures = _train(_sweep.launched)
     cells = merge(jobs)
     results = jobs[0].results
-    missing = _write(cells, results, command)
-    for line in dict.fromkeys(failures):
-        print(f"mmoe-repro: {line}", file=sys.stderr)
+    missing = 0
+    try:
+        missing = _write(cells, results, command)
+    except OSError as error:
+        failures.append(f"cannot write to {error.filename or results}: {error.strerror}; what is stored is safe")
     if missing:
-        print(f"mmoe-repro: {missing} runs are missing; the same command goes on from here", file=sys.stderr)
-    return 1 if missing or failures else 0
+        failures.append(f"{missing} runs are missing; the same command goes on from here")
+    _tell(failures)
+    return 1 if failures else 0
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in dict.fromkeys(lines):
+        print(f"mmoe-repro: {line}", file=sys.stderr)
 
 
 def _train(jobs: Sequence[Job]) -> list[str]:
@@ -126,13 +133,8 @@ def _train(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         store = open_store(job.results, job.cell)
         for chunk in store.chunks([*job.seeds, *job.tuning_seeds]):
-            aside = store.set_damaged_aside(chunk)
-            if aside is not None:
-                print(
-                    f"mmoe-repro: {aside.with_suffix('.parquet')} was damaged; set aside as {aside.name}, "
-                    "its runs are trained again",
-                    file=sys.stderr,
-                )
+            if (aside := store.set_damaged_aside(chunk)) is not None:
+                _tell([f"{aside} was damaged; it is set aside under this name and its runs are trained again"])
             if store.find(chunk) is None:
                 tasks[job.cell.identity, chunk[0]] = Task(store, job.cell, chunk, _device(job))
     if not tasks:
@@ -181,6 +183,10 @@ def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
     write_table(results / "runs.parquet", runs_all)
     write_table(results / "curves.parquet", curves_all)
     write_table(results / "losses.csv", losses)
+    if tuning:
+        write_table(results / "tuning.parquet", tuning_all)
+    else:
+        (results / "tuning.parquet").unlink(missing_ok=True)  # of an earlier command
     write_atomically(results / "losses.md", tables.as_markdown(losses).encode())
     write_settings(results / "config.yaml", record(complete, results, command))
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}

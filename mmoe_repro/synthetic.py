@@ -50,7 +50,6 @@ class SyntheticLaw:
 
     Raises:
         UsageError: a value is out of range; the message says which and what is allowed.
-
     """
 
     dimension: int

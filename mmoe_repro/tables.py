@@ -25,7 +25,6 @@ def choose_rates(cells: Sequence[SweptCell], tuning: pd.DataFrame) -> dict[str, 
         by cell: True for the lowest mean test loss over tuning runs and tasks (section 5.1's grid search), or for
         the only rate; None where there are several rates but not tuning runs for each. A rate at which a tuning run
         diverged is not chosen unless all did.
-
     """
     groups: dict[tuple[object, ...], list[SweptCell]] = {}
     for cell in cells:

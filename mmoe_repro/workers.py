@@ -49,7 +49,6 @@ def train(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[T
 
     Raises:
         KeyboardInterrupt: after the workers have stored what they had done.
-
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -69,7 +68,7 @@ class _Here:
 
 def _train_here(tasks: Sequence[Task], bar: ProgressBar) -> list[tuple[Task, BaseException]]:
     failures: list[tuple[Task, BaseException]] = []
-    with _one_thread():
+    with one_thread():
         for task in tasks:
             try:
                 train_chunk(task.store, task.cell, task.chunk, task.device, _Here(bar))
@@ -81,7 +80,8 @@ def _train_here(tasks: Sequence[Task], bar: ProgressBar) -> list[tuple[Task, Bas
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Train on one thread of this process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     # A dead unit's moments decay to denormal numbers, which are slow; zero serves as well.
@@ -173,5 +173,5 @@ def _start_worker(messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
 
 
 def _work(task: Task) -> None:
-    with _one_thread():
+    with one_thread():
         train_chunk(task.store, task.cell, task.chunk, task.device, _report)

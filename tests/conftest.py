@@ -1,3 +1,77 @@
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
 import torch
 
+from mmoe_repro import cli, sweep
+
 torch.set_num_threads(1)
+
+#: Settings that make a sweep take a second or two.
+SMALL = ("data.dimension=20", "training.steps=200", "training.window=50", "runs=10")
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command line inside this process, in an empty folder."""
+
+    def run_here(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["mmoe-repro", *arguments])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setattr(sweep, "_sweep", None)
+        capsys.readouterr()
+        try:
+            status = cli.main()
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        return Outcome(status, *capsys.readouterr())
+
+    return run_here
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Run the installed console command as a process of its own, in an empty folder."""
+
+    def run_process(*arguments, command=("mmoe-repro",), **options):
+        environment = {**os.environ, **options.pop("env", {})}
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            **options,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run_process
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """What two sweeps have to agree on to the bit."""
+    runs = pd.read_parquet(folder / "runs.parquet").drop(columns="seconds")
+    return {
+        "runs": runs,
+        "curves": pd.read_parquet(folder / "curves.parquet"),
+        "losses": pd.read_csv(folder / "losses.csv"),
+    }
+
+
+def assert_same(first: Path, second: Path) -> None:
+    for (name, one), other in zip(tables(first).items(), tables(second).values(), strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True, obj=name)

@@ -48,7 +48,6 @@ def initialize(module: nn.Module, initializer: str, gain: float) -> None:
 
     Raises:
         UsageError: there is no such initializer, or the gain is not positive.
-
     """
     if initializer not in INITIALIZERS:
         raise UsageError(f"model.initializer={initializer}: {nearest(initializer, INITIALIZERS)}")

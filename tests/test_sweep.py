@@ -1,0 +1,385 @@
+"""`mmoe-repro sweep` from the user's side."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import SMALL, assert_same
+from omegaconf import OmegaConf
+
+MMOE = ("model=mmoe", "data.correlation=0.5", *SMALL)
+
+
+def read(folder, name):
+    return pd.read_parquet(folder / name) if name.endswith("parquet") else pd.read_csv(folder / name)
+
+
+def chunk_files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/runs-*.parquet")}
+
+
+def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
+    outcome = process("sweep", *SMALL, "training.learning_rate=0.01")
+    assert outcome.status == 0, outcome.err
+    results = tmp_path / "results" / "sweep"
+    runs, curves = read(results, "runs.parquet"), read(results, "curves.parquet")
+    keys = ["cell", "model", "data", "correlation", "learning_rate"]
+    outcomes = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units", "seconds"]
+    assert list(runs.columns) == [*keys, "seed", "task", *outcomes]
+    assert list(curves.columns) == [*keys, "seed", "task", "step", "loss"]
+    assert len(runs) == 9 * 10 * 2
+    assert len(curves) == 9 * 10 * 2 * 4
+    assert sorted(curves["step"].unique()) == [0, 50, 100, 150]
+    assert not runs.isna().any().any()
+    last = curves[curves["step"] == 150]["loss"].to_numpy()
+    np.testing.assert_allclose(runs["final_loss"], last, rtol=1e-6)
+
+    losses = read(results, "losses.csv")
+    assert list(losses.columns) == [
+        *("model", "correlation", "learning_rate", "chosen", "task", "loss", "label_pearson", "runs", "diverged"),
+        *("mean", "mean_low", "mean_high", "sd", "sd_low", "sd_high", "median", "iqm", "best", "worst", "stuck"),
+    ]
+    assert len(losses) == 9 * 2 * 2
+    row = losses.query("model == 'omoe' and correlation == 0.9 and task == 2 and loss == 'test'").iloc[0]
+    sample = runs.query("model == 'omoe' and correlation == 0.9 and task == 2")["test_loss"]
+    assert row["mean"] == pytest.approx(sample.mean())
+    assert row["sd"] == pytest.approx(sample.std())
+    assert row["mean_low"] < row["mean"] < row["mean_high"]
+    assert (row["best"], row["worst"]) == (pytest.approx(sample.min()), pytest.approx(sample.max()))
+    assert row["label_pearson"] == pytest.approx(0.3062, abs=1e-4)
+    assert row["chosen"]
+
+    for figure in ("curves", "histograms", "spread", "correlation"):
+        assert (results / "figures" / f"{figure}.png").stat().st_size > 10_000
+        assert (results / "figures" / f"{figure}.svg").read_text().rstrip().endswith("</svg>")
+    config = OmegaConf.load(results / "config.yaml")
+    assert [cell.seeds for cell in config.cells] == [["0-9"]] * 9
+    assert json.loads((results / "environment.json").read_text())["torch"] == torch.__version__
+    assert sorted(path.name for path in results.iterdir()) == sorted(
+        [
+            "cells",
+            "figures",
+            "config.yaml",
+            "environment.json",
+            "runs.parquet",
+            "curves.parquet",
+            "losses.csv",
+            "losses.md",
+        ]
+    )
+    lines = outcome.out.splitlines()
+    assert sum(line.startswith(("shared_bottom", "omoe", "mmoe")) for line in lines) == 9
+    assert any("results/sweep/figures" in line for line in lines)
+    assert any(line.startswith("Next") for line in lines)
+
+
+def test_the_same_command_trains_nothing_and_gives_the_same(run, tmp_path):
+    assert run("sweep", *MMOE, "name=a").status == 0
+    before = chunk_files(tmp_path / "results/a")
+    (tmp_path / "results/a").rename(tmp_path / "results/b")
+    assert run("sweep", *MMOE, "name=a").status == 0
+    assert_same(tmp_path / "results/a", tmp_path / "results/b")
+    assert run("sweep", *MMOE, "name=b").status == 0
+    assert [time for time in chunk_files(tmp_path / "results/b").values()] == list(before.values())
+    assert_same(tmp_path / "results/a", tmp_path / "results/b")
+
+
+def test_more_runs_train_only_the_missing_ones(run, tmp_path):
+    results = tmp_path / "results/sweep"
+    run("sweep", *MMOE)
+    first, before = read(results, "runs.parquet"), chunk_files(results)
+    assert run("sweep", *MMOE, "runs=25").status == 0
+    after = chunk_files(results)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 3
+    more = read(results, "runs.parquet")
+    assert sorted(more["seed"].unique()) == list(range(25))
+    pd.testing.assert_frame_equal(more[more["seed"] < 10].reset_index(drop=True), first)
+
+
+def test_seeds_as_a_list_are_jobs_of_one_cell(run, tmp_path):
+    assert run("sweep", *MMOE, "seed=0,100").status == 0
+    runs = read(tmp_path / "results/sweep", "runs.parquet")
+    assert sorted(runs["seed"].unique()) == [*range(10), *range(100, 110)]
+    assert runs["cell"].nunique() == 1
+    assert read(tmp_path / "results/sweep", "losses.csv")["runs"].tolist() == [20] * 4
+
+
+def test_every_swept_key_has_a_column(run, tmp_path):
+    outcome = run("sweep", *MMOE, "model.experts=2,4", "data=figure2_m4,linear", "runs=2", "data.correlation=1")
+    assert outcome.status == 0, outcome.err
+    results = tmp_path / "results/sweep"
+    runs, losses = read(results, "runs.parquet"), read(results, "losses.csv")
+    assert list(runs.columns[:6]) == ["cell", "model", "data", "correlation", "learning_rate", "model.experts"]
+    assert sorted(runs["model.experts"].unique()) == [2, 4]
+    assert runs["cell"].nunique() == 4
+    assert list(losses.columns[:5]) == ["model", "data", "correlation", "learning_rate", "model.experts"]
+
+
+def test_the_learning_rate_is_chosen_on_runs_of_its_own(run, tmp_path):
+    rates = "training.learning_rate=0.000001,0.01"
+    outcome = run("sweep", *MMOE, rates, "tuning_runs=10")
+    assert outcome.status == 0, outcome.err
+    results = tmp_path / "results/sweep"
+    losses, runs = read(results, "losses.csv"), read(results, "runs.parquet")
+    assert runs["seed"].max() == 9
+    assert losses.groupby("learning_rate")["chosen"].first().to_dict() == {0.000001: False, 0.01: True}
+    assert "✓" in outcome.out
+    tuning = read(results, "tuning.parquet")
+    assert sorted(tuning["seed"].unique()) == list(range(1_000_000, 1_000_010))
+    best = tuning.groupby("learning_rate")["test_loss"].mean().idxmin()
+    assert best == 0.01
+
+    untuned = run("sweep", *MMOE, rates, "name=untuned")
+    assert read(tmp_path / "results/untuned", "losses.csv")["chosen"].isna().all()
+    assert "tuning_runs=50" in untuned.out
+
+
+def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
+    outcome = run("sweep", *MMOE, "training.learning_rate=0.01,1e30", "runs=3")
+    assert outcome.status == 0, outcome.err
+    losses = read(tmp_path / "results/sweep", "losses.csv").set_index(["learning_rate", "task", "loss"])
+    assert losses.loc[(1e30, 1, "final"), "diverged"] == 3
+    assert np.isnan(losses.loc[(1e30, 1, "final"), "mean"])
+    assert losses.loc[(0.01, 1, "final"), "diverged"] == 0
+    assert "diverged" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["model=mmoee"], "model=mmoee: did you mean 'mmoe'?"),
+        (["model=mmoe,omo"], "model=omo: did you mean 'omoe'?"),
+        (["data=figure2"], "data=figure2: did you mean 'figure2_m4'?"),
+        (["data.corelation=0.5"], "data.corelation: no such setting in data; did you mean 'correlation'?"),
+        (["training.learning_rat=0.1"], "did you mean 'learning_rate'?"),
+        (["run=3"], "did you mean 'runs'?"),
+        (["model=mmoe", "model.expertts=3"], "did you mean 'experts'?"),
+        (["data.correlation=0.5,1.5"], "data.correlation=1.5: must be in [-1, 1]"),
+        (["runs=0"], "runs=0: must be at least 1"),
+        (["runs=ten"], "runs"),
+        (["seed=-1"], "seed=-1"),
+        (["seed=999999"], "seed=999999"),
+        (["training.learning_rate=0.1,-1"], "training.learning_rate=-1"),
+        (["training.learning_rate=nan"], "training.learning_rate=nan"),
+        (["data.alpha=[1,2]"], "data.alpha has 2 values and data.beta 4"),
+        (["training.window=300"], "training.window=300: must be a divisor of training.steps=10000"),
+        (["training.device=gpu"], "training.device=gpu: must be auto, cpu or cuda"),
+        (["training.optimizer.betas=[0.9]"], "training.optimizer.betas=[0.9]"),
+        (["model.initializer=glorot"], "did you mean 'glorot_uniform'?"),
+        (["model=mmoe", "model.experts=0"], "model=mmoe"),
+        (["name=../up"], "name=../up: must be a plain folder name"),
+        (["name=a,b"], "name: one sweep has one name"),
+        (["experiment=paper,figure4"], "experiment: one sweep has one experiment"),
+        (["experiment=papr"], "experiment=papr: did you mean 'paper'?"),
+        (["models=mmoe"], "models"),
+        (["data.tasks=3", "data.correlation=-0.9"], "data.correlation=-0.9: must be in [-0.5, 1] for 3 tasks"),
+        (["--config-dir", "nowhere"], "nowhere: there is no such folder"),
+        (["runs"], "runs"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_before_any_training(run, tmp_path, arguments, says):
+    outcome = run("sweep", *arguments)
+    assert outcome.status == 2, outcome.err
+    assert says in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert outcome.err.startswith("mmoe-repro: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_is_refused_where_there_is_none(run, tmp_path):
+    outcome = run("sweep", "training.device=cuda")
+    assert outcome.status == 2
+    assert "there is no CUDA device here" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(run, tmp_path):
+    (tmp_path / "results").write_text("in the way")
+    outcome = run("sweep", *SMALL)
+    assert outcome.status == 2
+    assert outcome.err.startswith("mmoe-repro: cannot write to results")
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_a_damaged_file_is_named_and_its_runs_trained_again(run, tmp_path):
+    run("sweep", *MMOE)
+    results = tmp_path / "results/sweep"
+    (path,) = chunk_files(results)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    outcome = run("sweep", *MMOE, "name=sweep")
+    assert outcome.status == 0
+    assert str(path.with_suffix(".damaged").relative_to(tmp_path)) in outcome.err
+    run("sweep", *MMOE, "name=again")
+    assert_same(results, tmp_path / "results/again")
+
+
+def test_a_full_disk_ends_with_a_clear_line_and_loses_nothing(process, tmp_path):
+    import resource
+
+    assert process("sweep", *MMOE).status == 0
+    before = chunk_files(tmp_path / "results/sweep")
+
+    def limit():  # a file over this size cannot be written, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    outcome = process("sweep", *MMOE, "runs=30", "workers=1", preexec_fn=limit)
+    assert outcome.status == 1
+    assert "cannot write to" in outcome.err and "what is stored is safe" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert chunk_files(tmp_path / "results/sweep") == before
+    outcome = process("sweep", *MMOE, "runs=30")
+    assert outcome.status == 0, outcome.err
+
+
+#: The command line with a checkpoint after every block of steps.
+CHECKPOINTING = """
+import sys
+from mmoe_repro import cell, cli
+cell.CHECKPOINT_SECONDS = 0.0
+sys.argv[0] = "mmoe-repro"
+sys.exit(cli.main())
+"""
+
+
+def test_killed_at_any_instant_it_goes_on_to_the_same_bits(process, tmp_path):
+    arguments = ("sweep", *MMOE, "training.steps=600", "workers=1")
+    assert process(*arguments, "name=undisturbed").status == 0
+    for delay in (0.0, 0.11, 0.25):
+        killed = subprocess.Popen(
+            [sys.executable, "-c", CHECKPOINTING, *arguments, "name=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("results/killed/cells/*/*.checkpoint")):
+            assert killed.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(delay)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    assert not (tmp_path / "results/killed/runs.parquet").exists()
+    assert process(*arguments, "name=killed").status == 0
+    assert_same(tmp_path / "results/undisturbed", tmp_path / "results/killed")
+    left = [path.name for path in tmp_path.glob("results/killed/cells/*/*")]
+    assert sorted(name.split("-")[0] for name in left) == ["cell.yaml", "runs"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find child processes")
+def test_workers_end_with_a_killed_main_process(tmp_path):
+    main = subprocess.Popen(
+        ["mmoe-repro", "sweep", "training.steps=1900", "runs=200", "workers=2"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("results/sweep/cells/*/*.lock"))) < 2:
+        assert main.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    children = [int(pid) for pid in Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()]
+    assert len(children) >= 2
+    main.send_signal(signal.SIGKILL)
+    main.wait()
+    while any(_alive(pid) for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_two_processes_on_the_same_cell_share_the_work(tmp_path):
+    command = ["mmoe-repro", "sweep", *MMOE, "runs=20", "workers=1"]
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    alone = [*command, "name=alone"]
+    subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True)
+    assert_same(tmp_path / "results/sweep", tmp_path / "results/alone")
+    assert len(chunk_files(tmp_path / "results/sweep")) == 2
+
+
+def test_processes_and_threads_do_not_change_the_bits(process, tmp_path):
+    arguments = ("sweep", *MMOE, "runs=20")
+    assert process(*arguments, "workers=1", "name=one").status == 0
+    assert process(*arguments, "workers=2", "name=two", env={"OMP_NUM_THREADS": "2"}).status == 0
+    assert_same(tmp_path / "results/one", tmp_path / "results/two")
+
+
+MY_NET = """
+from torch import nn
+
+class MyNet(nn.Module):
+    def __init__(self, features, tasks, width):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, tasks))
+
+    def forward(self, x):
+        return self.net(x)
+"""
+MY_YAML = "_target_: my_net.MyNet\nfeatures: ${data.dimension}\ntasks: ${data.tasks}\nwidth: 8\n"
+
+
+def test_ones_own_model_from_any_folder(process, tmp_path):
+    (tmp_path / "my_net.py").write_text(MY_NET)
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    (tmp_path / "my_conf/model/my_net.yaml").write_text(MY_YAML)
+    own = ("model=my_net,mmoe", "--config-dir", "my_conf", "data.correlation=0.5", *SMALL)
+    outcome = process("sweep", *own)
+    assert outcome.status == 0, outcome.err
+    runs = read(tmp_path / "results/sweep", "runs.parquet")
+    assert set(runs["model"]) == {"my_net", "mmoe"}
+    # A model without `hidden` has no dead units to count.
+    assert runs.groupby("model")["dead_units"].apply(lambda column: column.isna().all()).to_dict() == {
+        "mmoe": False,
+        "my_net": True,
+    }
+    # A key that the default model does not have.
+    outcome = process("sweep", "model=my_net", "model.width=3,4", "--config-dir=my_conf", *SMALL, "data.correlation=0")
+    assert outcome.status == 0, outcome.err
+    assert set(read(tmp_path / "results/sweep", "runs.parquet")["model.width"]) == {3, 4}
+
+
+@pytest.mark.parametrize(
+    ("yaml", "net", "says"),
+    [
+        (MY_YAML.replace("my_net.", "my_nets."), MY_NET, "model=my_net: my_nets.MyNet: "),
+        (MY_YAML, MY_NET.replace("width, tasks)", "width, 1)"), "model=my_net: predicts (3, 1) for 3 examples"),
+        (MY_YAML, MY_NET.replace("Linear(width,", "Linear(width + 1,"), "model=my_net: cannot predict"),
+        (MY_YAML.replace("width: 8", "wide: 8"), MY_NET, "model=my_net: my_net.MyNet: "),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_by_name(run, tmp_path, yaml, net, says):
+    (tmp_path / "my_net.py").write_text(net)
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    (tmp_path / "my_conf/model/my_net.yaml").write_text(yaml)
+    sys.modules.pop("my_net", None)
+    outcome = run("sweep", "model=mmoe,my_net", "--config-dir", "my_conf", *SMALL)
+    assert outcome.status == 2
+    assert says in outcome.err and len(outcome.err.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_file_that_a_built_in_one_would_hide_is_refused(run, tmp_path):
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    (tmp_path / "my_conf/model/mmoe.yaml").write_text(MY_YAML)
+    outcome = run("sweep", "model=mmoe", "--config-dir", "my_conf", *SMALL)
+    assert outcome.status == 2
+    assert "my_conf/model/mmoe.yaml: a built-in option has this name" in outcome.err
+
+
+def test_more_tasks_and_features(run, tmp_path):
+    outcome = run("sweep", *MMOE, "data.tasks=3", "data.dimension=12", "model=shared_bottom,omoe,mmoe", "runs=2")
+    assert outcome.status == 0, outcome.err
+    assert sorted(read(tmp_path / "results/sweep", "runs.parquet")["task"].unique()) == [1, 2, 3]
