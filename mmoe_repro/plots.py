@@ -147,7 +147,7 @@ def _plain_log(axes: Axes) -> None:
         formatter = ScalarFormatter()
         formatter.set_scientific(False)
         which(formatter)
-    axes.yaxis.set_tick_params(which="minor", labelsize=7)
+    axes.yaxis.set_tick_params(which="both", labelsize=8)
 
 
 def _legend_below(figure: Figure, axes: Axes, extra: int = 0) -> None:
