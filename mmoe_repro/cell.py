@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 
 from mmoe_repro import __version__
 from mmoe_repro.config import Adam, Cell, Training
-from mmoe_repro.gradients import can_compile
+from mmoe_repro.gradients import CompileError, can_compile
 from mmoe_repro.population import STUCK_SD, Evaluation, Population, Seed
 from mmoe_repro.store import CellStore
 
@@ -105,7 +105,7 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
         if store.find(chunk) is not None:
             report.progress(len(chunk) * cell.settings["training"]["steps"])
             return
-        runs = population(cell, chunk, device, store.compiled)
+        runs = _untrained(store, cell, chunk, device, report)
         checkpoint = _load_checkpoint(store, chunk)
         if checkpoint is None:
             initial, seconds = runs.evaluate(), 0.0
@@ -133,6 +133,16 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
         final = runs.evaluate()
         seconds += time.monotonic() - started
         store.save(chunk, _rows(chunk, initial, final, runs.curves(), seconds / len(chunk)))
+
+
+def _untrained(store: CellStore, cell: Cell, chunk: range, device: str, report: Report) -> Population:
+    try:
+        return population(cell, chunk, device, store.compiled)
+    except CompileError as error:
+        if not store.forgo_compiling():
+            raise  # finished runs are compiled ones, and these would differ from them
+        report.notice(f"cannot compile ({error}); {cell.identity} is trained without, slower")
+        return population(cell, chunk, device)
 
 
 def _load_checkpoint(store: CellStore, chunk: range) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from mmoe_repro.errors import UsageError, nearest
@@ -93,7 +93,7 @@ def _data(arguments: list[str]) -> int:
 
 
 def _takes_nothing(command: str, arguments: list[str]) -> None:
-    if arguments:
+    if arguments and arguments[0] not in ("--help", "-h"):
         raise UsageError(f"mmoe-repro {command} takes no arguments; got '{arguments[0]}'")
 
 
@@ -101,15 +101,16 @@ def _sweep(arguments: list[str]) -> int:
     showing = any(argument.split("=")[0] in _SHOWING for argument in arguments)
     # One's own modules lie in the current folder; appended, so that they hide nothing.
     sys.path.append(os.getcwd())
-    if _run_hydra("sweep", _rewritten(arguments, showing), showing):
+    _run_hydra("sweep", arguments, showing)
+    if showing:
         return 0
     from mmoe_repro import sweep
 
     return sweep.finish(["mmoe-repro", "sweep", *arguments])
 
 
-def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
-    """Let Hydra act on the arguments; return whether it only showed something.
+def _run_hydra(command: str, arguments: list[str], showing: bool) -> None:
+    """Let Hydra act on the arguments.
 
     Raises:
         UsageError: Hydra refused the arguments; one line tells why.
@@ -118,6 +119,7 @@ def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
     from hydra.errors import HydraException
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from mmoe_repro import config
     from mmoe_repro.hydra_errors import explain
@@ -129,15 +131,16 @@ def _run_hydra(command: str, arguments: Sequence[str], showing: bool) -> bool:
 
     config.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be told in one line
-    sys.argv = [sys.argv[0], *arguments, *([] if showing else ["--multirun"])]
     try:
+        sys.argv = [sys.argv[0], *_rewritten(arguments, showing), *([] if showing else ["--multirun"])]
         hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command)(task)()
-    except (HydraException, OmegaConfBaseException, OSError) as error:
+    except UsageError:
+        raise
+    except (HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
         raise UsageError(explain(error)) from error
     except SystemExit as exit_:
         if not showing or exit_.code:
             raise
-    return showing
 
 
 def _rewritten(arguments: list[str], showing: bool) -> list[str]:
@@ -171,7 +174,9 @@ def _rewritten_override(argument: str, showing: bool) -> str:
             raise UsageError(f"{key}: one sweep has one {key}; got '{argument}'")
         if showing and override.is_discrete_sweep():
             return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
-    elif not showing and key.startswith(("model.", "data.")) and not override.is_delete():
+    elif (
+        not showing and key.startswith(("model.", "data.")) and not argument.endswith("=") and not override.is_delete()
+    ):
         return f"{override.get_key_element()}=choice({override.get_value_element_as_str()})"
     return argument
 

@@ -4,17 +4,18 @@ No torch here: `--help`, `--cfg` and a wrong key are answered at once.
 """
 
 import hashlib
+import importlib.util
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from mmoe_repro.errors import UsageError
+from mmoe_repro.errors import UsageError, nearest
 
 #: Seeds from here on are for choosing a learning rate; reported runs stay below.
 TUNING_SEED = 1_000_000
@@ -34,6 +35,34 @@ class SyntheticConfig:
     correlation: float = 0.5
     examples: int | None = None
     tasks: int = 2
+
+
+@dataclass
+class _ModelConfig:
+    """What the built-in models share."""
+
+    _target_: str = MISSING
+    features: int = MISSING
+    tasks: int = MISSING
+    tower: list[int] = MISSING
+    bias: bool = MISSING
+    initializer: str = MISSING
+    gain: float = MISSING
+
+
+@dataclass
+class SharedBottomConfig(_ModelConfig):
+    """Fields as in `mmoe_repro.models.SharedBottom`."""
+
+    bottom: list[int] = MISSING
+
+
+@dataclass
+class MixtureConfig(_ModelConfig):
+    """Fields as in `mmoe_repro.models.OMoE` and `MMoE`."""
+
+    experts: int = MISSING
+    expert: list[int] = MISSING
 
 
 @dataclass
@@ -88,7 +117,9 @@ def register() -> None:
     """Make the schemas known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=SweepConfig)
-    store.store(group="data", name="_synthetic", node=SyntheticConfig)
+    store.store(name="synthetic_schema", node=SyntheticConfig)
+    store.store(name="shared_bottom_schema", node=SharedBottomConfig)
+    store.store(name="mixture_schema", node=MixtureConfig)
 
 
 def folder() -> Path:
@@ -105,7 +136,7 @@ class Cell:
         model: the choice of the `model` group.
         data: the choice of the `data` group.
         settings: everything that decides a run's result besides its seed: `model`, `data`, `training` without
-            the device, `data_seed`, `init_seed`.
+            the device, `data_seed`, `init_seed`, and for one's own classes `sources`, hashes of their modules.
     """
 
     model: str
@@ -153,6 +184,19 @@ def _check(key: str, value: Any, holds: bool, allowed: str) -> None:
         raise UsageError(f"{key}={value}: must be {allowed}")
 
 
+def _check_keys(config: DictConfig) -> None:
+    """Refuse keys that `+` added and nothing reads."""
+    for prefix, node, schema in (
+        ("", config, SweepConfig),
+        ("training.", config.training, Training),
+        ("training.optimizer.", config.training.optimizer, Adam),
+    ):
+        allowed = [known.name for known in fields(schema)]
+        for key in map(str, node):
+            if key not in allowed and key != "hydra":
+                raise UsageError(f"{prefix}{key}: no such setting; {nearest(key, allowed)}")
+
+
 def _check_ranges(config: DictConfig) -> None:
     training, optimizer = config.training, config.training.optimizer
     _check("runs", config.runs, config.runs >= 1, "at least 1")
@@ -183,6 +227,23 @@ def _check_ranges(config: DictConfig) -> None:
     _check("training.optimizer.weight_decay", decay, 0 <= decay < math.inf, "zero or positive")
 
 
+def _is_own(node: Any) -> bool:
+    target = node.get("_target_") if isinstance(node, dict) else None
+    return isinstance(target, str) and not target.startswith("mmoe_repro.")
+
+
+def _source(target: str) -> str | None:
+    """A hash of the module that a `_target_` outside this package lies in, so that edited code makes another cell."""
+    try:
+        spec = importlib.util.find_spec(target.rpartition(".")[0])
+    except (ImportError, ValueError):
+        return None  # it is refused with its reason when it is made
+    origin = Path(spec.origin) if spec is not None and spec.origin is not None else None
+    if origin is None or not origin.is_file():
+        return None
+    return hashlib.sha256(origin.read_bytes()).hexdigest()[:12]
+
+
 def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrides: list[str]) -> Job:
     """Check a composed config and read what its job asks for.
 
@@ -195,10 +256,17 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
     Raises:
         UsageError: a value is out of range.
     """
+    for group in ("model", "data"):
+        if not isinstance(choices.get(group), str):
+            raise UsageError(f"{group}={choices.get(group)}: must be the name of one option; a comma list sweeps")
+    _check_keys(config)
     _check_ranges(config)
     kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
     settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
     device = settings["training"].pop("device")
+    sources = {node["_target_"]: _source(node["_target_"]) for node in settings.values() if _is_own(node)}
+    if sources:
+        settings["sources"] = sources
     cell = Cell(choices["model"], choices["data"], settings)
     return Job(
         cell=cell,

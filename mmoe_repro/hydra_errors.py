@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from mmoe_repro.errors import nearest
 
@@ -16,13 +17,15 @@ def explain(error: BaseException) -> str:
     """Say what was wrong, what is allowed and what may have been meant."""
     chain = list(_chain(error))
     for link in chain:
+        if isinstance(link, YAMLError):
+            return " ".join(str(link).split())
         if isinstance(link, OSError) and not isinstance(link, MissingConfigException):
             return f"cannot write to {link.filename}: {link.strerror}"
     for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
-            options = [name for name in link.options or [] if not name.startswith("_")]
-            return f"{group}={option}: {nearest(option, options)}"
+            known = link.options or []
+            return f"{group or 'config'}={option}: {nearest(option, known)}"
     for link in chain:
         if isinstance(link, ConfigKeyError | ConfigAttributeError) and link.full_key:
             parent = link.parent_node
@@ -44,7 +47,7 @@ def _near_key(error: OmegaConfBaseException, keys: list[str]) -> str:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__
+        error = error.__cause__ or error.__context__
 
 
 def _first_line(error: BaseException) -> str:

@@ -83,7 +83,7 @@ def series_of(cells: Sequence[SweptCell], chosen: dict[str, bool | None]) -> lis
             model=name[0],
             cells=dict(sorted(by_correlation.items())),
             color=_COLORS.get(name[0]) or _OTHER_COLORS[others.index(name[0]) % len(_OTHER_COLORS)],
-            marker=_MARKERS[models.index(name[0]) % len(_MARKERS)],
+            marker=_MARKERS[(models.index(name[0]) + variants[name[0]].index(name)) % len(_MARKERS)],
             line=_LINES[variants[name[0]].index(name) % len(_LINES)],
         )
         for name, by_correlation in groups.items()
@@ -104,6 +104,7 @@ def draw(folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.
     """
     runs, curves = (table[table["task"] == 1] for table in (runs, curves))
     runs = runs[~runs["diverged"]]
+    curves = curves[curves["loss"].notna()]
     figures: dict[str, Callable[[], Figure]] = {
         "curves": lambda: _curves(series, curves),
         "histograms": lambda: _histograms(series, runs),
@@ -150,21 +151,18 @@ def _plain_log(axes: Axes) -> None:
     axes.yaxis.set_tick_params(which="both", labelsize=8)
 
 
-def _legend_below(figure: Figure, axes: Axes, extra: int = 0) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        list(unique.values()),
-        list(unique),
-        loc="outside lower center",
-        ncols=min(len(unique), 3 + extra),
-        fontsize=8,
-    )
+def _legend_below(figure: Figure) -> None:
+    """One legend for all panels, in as many columns as the figure is wide."""
+    found = [axes.get_legend_handles_labels() for axes in figure.axes]
+    unique = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    if unique:
+        columns = max(1, int(figure.get_figwidth() / 2.2))
+        figure.legend(list(unique.values()), list(unique), loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
     correlations = _correlations(series)
-    figure = Figure(figsize=(3.2 * len(correlations) + 0.8, 4.2))
+    figure = Figure(figsize=(max(6.5, 3.2 * len(correlations) + 0.8), 4.2))
     panels = figure.subplots(1, len(correlations), sharex=True, sharey=True, squeeze=False)[0]
     published = paper.table("figure4")
     for axes, correlation in zip(panels, correlations, strict=True):
@@ -187,30 +185,29 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
         _plain_log(axes)
     panels[0].set_ylabel("training loss of task 1 (log scale)")
     figure.suptitle("Mean loss over runs; the band holds the middle 80 % of them")
-    legend_from = next(
-        (axes for axes in panels if any("paper" in label for label in axes.get_legend_handles_labels()[1])),
-        panels[0],
-    )
-    _legend_below(figure, legend_from)
+    panels[0].set_xlim(0, 1.02 * max(curves["step"].max(), 1))
+    _legend_below(figure)
     return figure
 
 
 def _histograms(series: Sequence[Series], runs: pd.DataFrame) -> Figure:
     correlations = _correlations(series)
-    figure = Figure(figsize=(2.6 * len(series) + 1.2, 1.7 * len(correlations) + 1.3))
+    figure = Figure(figsize=(max(6.5, 2.6 * len(series) + 1.2), 1.7 * len(correlations) + 1.5))
     panels = figure.subplots(len(correlations), len(series), sharex=True, sharey=True, squeeze=False)
     published = paper.table("figure5")
     losses = runs["final_loss"].to_numpy(float)
     # The paper's bins, unless this law's losses lie elsewhere.
     top = float(np.quantile(losses, 0.995)) if losses.size else 1.0
     like_paper = 0.1 <= top <= 1.5
-    edges = np.arange(0, max(top, 0.6) + 1 / 30, 1 / 30) if like_paper else np.linspace(0, top, 25)
+    edges = np.arange(0, max(top, 0.64) + 1 / 30, 1 / 30) if like_paper else np.linspace(0, top, 25)
     for row, correlation in zip(panels, correlations, strict=True):
         for axes, one in zip(row, series, strict=True):
             sample = runs.loc[runs["cell"] == one.cells.get(correlation), "final_loss"].to_numpy(float)
             if sample.size:
                 heights, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
-                axes.stairs(heights / sample.size, edges, fill=True, color=one.color, alpha=0.7, label="here")
+                axes.stairs(
+                    heights / sample.size, edges, fill=True, color=one.color, alpha=0.7, label=f"{one.label}, here"
+                )
             of_paper = published[(published["correlation"] == correlation) & (published["model"] == one.model)]
             if like_paper and not of_paper.empty:
                 bins = [*of_paper["bin_left"], of_paper["bin_right"].iloc[-1]]
@@ -223,8 +220,7 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame) -> Figure:
     for row, correlation in zip(panels, correlations, strict=True):
         row[0].set_ylabel(f"correlation {correlation:g}\nshare of runs")
     figure.suptitle("Final losses of the runs")
-    if like_paper and any("paper" in label for label in panels[0][0].get_legend_handles_labels()[1]):
-        panels[0][0].legend(fontsize=7)
+    _legend_below(figure)
     return figure
 
 
@@ -260,8 +256,10 @@ def _against_correlation(
         )
     axes.set_xticks(correlations, [f"{correlation:g}" for correlation in correlations])
     axes.set_ylim(bottom=0)
+    if not any(np.isfinite(line.get_ydata()).any() for line in axes.get_lines()):
+        axes.text(0.5, 0.5, "needs two runs or more", transform=axes.transAxes, ha="center")
     axes.set_xlabel("task correlation")
     axes.set_ylabel(label)
     axes.set_title(f"{title}\n(bars: 95 % bootstrap interval)", fontsize=9)
-    _legend_below(figure, axes)
+    _legend_below(figure)
     return figure

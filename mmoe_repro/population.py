@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from mmoe_repro.config import Training
-from mmoe_repro.gradients import Gradients, compile_traced, trace
+from mmoe_repro.gradients import Gradients, compile_traced, optional_method, trace
 from mmoe_repro.streams import Law, Stream, derived_seed
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
@@ -40,17 +40,6 @@ class Evaluation:
     loss: np.ndarray
     prediction_sd: np.ndarray
     dead_units: np.ndarray
-
-
-class _Method(nn.Module):
-    """A module's method as a module, so that `functional_call` can reach it."""
-
-    def __init__(self, module: nn.Module, method: str) -> None:
-        super().__init__()
-        self.module, self.method = module, method
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return getattr(self.module, self.method)(*inputs)  # type: ignore[no-any-return]
 
 
 def build_model(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -90,8 +79,11 @@ class Population:
         self._device = device = "cuda" if training.device == "cuda" else "cpu"
         models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
         self._template = models[0]
-        parameters, self._buffers = stack_module_state(models)
-        self._parameters = {name: value.detach().contiguous() for name, value in parameters.items()}
+        parameters, buffers = stack_module_state(models)
+        frozen = {name for name, value in models[0].named_parameters() if not value.requires_grad}
+        stacked = {name: value.detach().contiguous() for name, value in {**parameters, **buffers}.items()}
+        self._parameters = {name: stacked[name] for name in parameters if name not in frozen}
+        self._fixed = {name: value for name, value in stacked.items() if name not in self._parameters}
         self._moments = [
             [torch.zeros_like(value) for value in self._parameters.values()]
             for _ in range(3 if training.optimizer.amsgrad else 2)
@@ -102,16 +94,15 @@ class Population:
         runs, batch = len(seeds), training.batch_size
         self._ahead = max(1, _PREFETCH // batch)
         # A run's examples lie together, so that its stream fills them in one go; a step's batches are a strided view.
-        self._x = torch.empty(runs, self._ahead, batch, law.dimension, dtype=dtype)
-        self._y = torch.empty(runs, self._ahead, batch, law.tasks, dtype=dtype)
+        self._x = torch.zeros(runs, self._ahead, batch, law.dimension, dtype=dtype)
+        self._y = torch.zeros(runs, self._ahead, batch, law.tasks, dtype=dtype)
         self.step = 0
         windows = training.steps // training.window
         self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)
 
-        names = [*self._parameters, *self._buffers]
         x, y = self._x.to(device), self._y.to(device)
         arguments = [*self._values(), x[:, 0], y[:, 0]]
-        traced = trace(self._template, names, arguments)
+        traced = trace(self._template, self._names(), len(self._parameters), arguments)
         self._gradients: Gradients = compile_traced(traced, arguments) if compiled else traced
 
     @property
@@ -123,8 +114,7 @@ class Population:
     def advance(self) -> int:
         """Train on the next examples, about a thousand per run; return the steps done."""
         steps = min(self._ahead, self.training.steps - self.step)
-        for run, stream in enumerate(self._streams):
-            stream.take_into(self._x[run, :steps].flatten(0, 1), self._y[run, :steps].flatten(0, 1))
+        self._draw(steps)
         x, y = self._x.to(self._device), self._y.to(self._device)
         values = self._values()
         for ahead in range(steps):
@@ -133,6 +123,11 @@ class Population:
             self.losses[:, self.step // self.training.window] += losses
             self.step += 1
         return steps
+
+    def _draw(self, steps: int) -> None:
+        """Fill the batches of the next steps from the runs' streams."""
+        for run, stream in enumerate(self._streams):
+            stream.take_into(self._x[run, :steps].flatten(0, 1), self._y[run, :steps].flatten(0, 1))
 
     def _update(self, gradients: list[Tensor]) -> None:
         """One step of Adam; it works on each weight alone, so on the stack as on a single run."""
@@ -156,9 +151,12 @@ class Population:
             maximize=False,
         )
 
+    def _names(self) -> list[str]:
+        return [*self._parameters, *self._fixed]
+
     def _values(self) -> list[Tensor]:
-        """The stacked parameters, then the buffers."""
-        return [*self._parameters.values(), *self._buffers.values()]
+        """The stacked parameters, then what stays as it is."""
+        return [*self._parameters.values(), *self._fixed.values()]
 
     def curves(self) -> np.ndarray:
         """Mean training loss of each finished window `(runs, windows, tasks)`."""
@@ -169,17 +167,15 @@ class Population:
     def evaluate(self) -> Evaluation:
         """Measure the models as they stand on each run's test examples."""
         self._template.eval()
-        names = [*self._parameters, *self._buffers]
-        hidden = _Method(self._template, "hidden") if hasattr(self._template, "hidden") else None
+        hidden = optional_method(self._template, "hidden")
         rows = []
         for run, stream in enumerate(self._streams):
-            state = dict(zip(names, (value[run] for value in self._values()), strict=True))
+            state = dict(zip(self._names(), (value[run] for value in self._values()), strict=True))
             x, y = (tensor.to(self._device) for tensor in stream.test_set())
             predictions = functional_call(self._template, state, (x,)).double()
             dead = torch.full_like(predictions[0], torch.nan)
             if hidden is not None:
-                units = functional_call(hidden, {f"module.{name}": value for name, value in state.items()}, (x,))
-                dead = (units == 0).all(0).double().mean(-1)
+                dead = (hidden.call(state, x) == 0).all(0).double().mean(-1)
             rows.append(torch.stack([(predictions - y).square().mean(0), predictions.std(0), dead]))
         self._template.train()
         loss, prediction_sd, dead_units = torch.stack(rows, 1).cpu().numpy()
@@ -198,8 +194,11 @@ class Population:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on, to the bit, from where `state_dict` was called."""
-        self.step, self.losses = state["step"], state["losses"]
-        self._parameters, self._moments = state["parameters"], state["moments"]
-        self._updates = state["updates"]
-        for stream, saved in zip(self._streams, state["streams"], strict=True):
-            stream.load_state_dict(saved)
+        self.step = state["step"]
+        mine = [self.losses, *self._parameters.values(), *self._updates, *(m for kind in self._moments for m in kind)]
+        saved = [state["losses"], *state["parameters"].values(), *state["updates"]]
+        saved += [moment for kind in state["moments"] for moment in kind]
+        for tensor, value in zip(mine, saved, strict=True):
+            tensor.copy_(value)
+        for stream, position in zip(self._streams, state["streams"], strict=True):
+            stream.load_state_dict(position)

@@ -75,7 +75,7 @@ def _value(job: Job, key: str) -> Any:
     node: Any = job.cell.settings
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
-    return node if isinstance(node, int | float | bool) else job.overrides.get(key, str(node))
+    return node if node is None or isinstance(node, int | float | bool) else job.overrides.get(key, str(node))
 
 
 def load(store: CellStore, seeds: list[int]) -> tuple[pd.DataFrame, list[int]]:

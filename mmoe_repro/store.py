@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from mmoe_repro.config import Cell
 
@@ -60,15 +61,41 @@ class CellStore:
         results: the sweep's folder.
         cell: the setting.
         made_with: what else decides a run's bits, recorded if the folder is new: `chunk_size`, `compiled`, `versions`.
+
+    Attributes:
+        chunk_size, compiled, versions: as recorded.
+        damaged_record: the name under which a `cell.yaml` that could not be read was set aside.
     """
 
     def __init__(self, results: Path, cell: Cell, made_with: dict[str, Any]) -> None:
         self.folder = results / "cells" / cell.identity
-        path = self.folder / "cell.yaml"
-        if not path.exists():
-            write_settings(path, {**asdict(cell), **made_with})
-        record = OmegaConf.load(path)
-        self.chunk_size, self.compiled = int(record.chunk_size), bool(record.compiled)
+        self._path_of_record = self.folder / "cell.yaml"
+        self.damaged_record: Path | None = None
+        settings = {**asdict(cell), **made_with}
+        if not self._path_of_record.exists():
+            write_settings(self._path_of_record, settings)
+        try:
+            self._read_record()
+        except (KeyError, TypeError, ValueError, YAMLError):
+            self.damaged_record = self._path_of_record.with_suffix(".damaged")
+            os.replace(self._path_of_record, self.damaged_record)
+            write_settings(self._path_of_record, settings)
+            self._read_record()
+
+    def _read_record(self) -> dict[str, Any]:
+        record: Any = OmegaConf.to_container(OmegaConf.load(self._path_of_record))
+        self.chunk_size, self.compiled = int(record["chunk_size"]), bool(record["compiled"])
+        self.versions: dict[str, str] = record["versions"]
+        return dict(record)
+
+    def forgo_compiling(self) -> bool:
+        """Record that this cell's runs are not compiled; False if some already are."""
+        record = self._read_record()
+        if self.compiled and any(self.folder.glob("runs-*.parquet")):
+            return False
+        write_settings(self._path_of_record, {**record, "compiled": False})
+        self.compiled = False
+        return True
 
     def chunks(self, seeds: Iterable[int]) -> list[range]:
         """The chunks that these seeds lie in."""

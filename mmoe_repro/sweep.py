@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmoe_repro import plots, tables
-from mmoe_repro.cell import open_store, versions
-from mmoe_repro.config import Job, read_job
+from mmoe_repro.cell import open_store, population, versions
+from mmoe_repro.config import Cell, Job, read_job
 from mmoe_repro.errors import UsageError
-from mmoe_repro.population import build_model
+from mmoe_repro.gradients import optional_method
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
-from mmoe_repro.store import write_atomically, write_settings, write_table
+from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
+from mmoe_repro.streams import Law
 from mmoe_repro.workers import Task, cores, train
 
 
@@ -50,46 +51,62 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
         _sweep.planned.append(_read(config, config.hydra))
     if len({job.results for job in _sweep.planned}) > 1:
         raise UsageError("name: one sweep has one name")
-    checked: set[str] = set()
+    checked: list[Any] = []
     for job in _sweep.planned:
-        if job.cell.identity not in checked:
-            _check_cell(job)
-        checked.add(job.cell.identity)
+        if job.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
+        law = _make("data", job.cell.data, job.cell.settings["data"])
+        shapes = (job.cell.settings["model"], law.dimension, law.tasks)
+        if shapes not in checked:
+            _check_model(job, law)
+        checked.append(shapes)
 
 
 def _read(config: DictConfig, hydra: Any) -> Job:
     return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
 
 
-def _check_cell(job: Job) -> None:
-    """Refuse a law or a model that cannot be made, or whose shapes do not fit."""
-    if job.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
-    settings = job.cell.settings
-    law: Any = _make("data", job.cell.data, settings, instantiate)
-    model: Any = _make("model", job.cell.model, settings, lambda node: build_model(lambda: instantiate(node), seed=0))
-    refused = f"model={job.cell.model}:"
-    try:
-        with torch.no_grad():
-            shape = tuple(model(torch.zeros(3, law.dimension)).shape)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{refused} cannot predict from features (3, {law.dimension}): {reason}") from None
-    if shape != (3, law.tasks):
-        raise UsageError(f"{refused} predicts {shape} for 3 examples; must be (batch, tasks), so (3, {law.tasks})")
-
-
-def _make(group: str, choice: str, settings: dict[str, Any], make: Callable[[Any], Any]) -> Any:
-    node = settings[group]
-    if not (isinstance(node, dict) and "_target_" in node):
+def _make(group: str, choice: str, settings: Any) -> Any:
+    if not (isinstance(settings, dict) and "_target_" in settings):
         raise UsageError(f"{group}={choice}: needs a _target_, the dotted name of a class")
     try:
-        return make(node)
+        return instantiate(settings)
     except InstantiationException as error:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UsageError(f"{group}={choice}: {node['_target_']}: {reason}") from None
+        raise UsageError(f"{group}={choice}: {settings['_target_']}: {_one_line(error.__cause__ or error)}") from None
+
+
+def _check_model(job: Job, law: Law) -> None:
+    """Refuse a model that cannot be made, whose shapes do not fit, or that cannot be trained as a population."""
+    with torch.random.fork_rng(devices=[]):
+        model = _make("model", job.cell.model, job.cell.settings["model"])
+    refused = f"model={job.cell.model}:"
+    x = torch.zeros(3, law.dimension)
+    try:
+        with torch.no_grad():
+            predictions = model(x)
+            hidden = optional_method(model, "hidden")
+            units = None if hidden is None else hidden(x)
+    except Exception as error:  # a user's code may raise anything
+        raise UsageError(f"{refused} cannot predict from features (3, {law.dimension}): {_one_line(error)}") from None
+    for name, value, shape in (("predicts", predictions, (3, law.tasks)), ("hidden gives", units, (3, law.tasks, -1))):
+        told = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        fits = isinstance(told, tuple) and len(told) == len(shape) and told[:2] == shape[:2]
+        if not fits and value is not None:
+            wanted = f"({', '.join(['batch', 'tasks', 'units'][: len(shape)])})"
+            raise UsageError(f"{refused} {name} {told} for 3 examples; must be {wanted}, with {law.tasks} tasks")
+    try:
+        population(job.cell, range(2))
+    except UsageError as error:
+        raise UsageError(f"{refused} {error}") from None
+    except Exception as error:
+        raise UsageError(f"{refused} cannot be trained as a population: {_one_line(error)}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def run_job(config: DictConfig) -> None:
@@ -98,25 +115,42 @@ def run_job(config: DictConfig) -> None:
     if _sweep is not None:
         _sweep.launched.append(job)
     else:
-        _tell(_train([job]))
+        # Beside other jobs of the launcher, which decides how many run at once.
+        _tell(_train([job if job.workers else replace(job, workers=1)]))
 
 
 def finish(command: list[str]) -> int:
     """Train what Hydra launched, then write and show the results; return the exit status."""
-    assert _sweep is not None
+    if _sweep is None:
+        raise UsageError("hydra/sweeper: only the built-in sweeper plans a sweep")
     jobs = _sweep.planned
-    failures = _train(_sweep.launched)
-    cells = merge(jobs)
     results = jobs[0].results
-    missing = 0
     try:
-        missing = _write(cells, results, command)
+        for cell in {job.cell.identity: job.cell for job in jobs}.values():
+            _open(results, cell)
+    except OSError as error:
+        raise UsageError(f"cannot write to {error.filename or results}: {error.strerror}") from None
+    failures = []
+    try:
+        failures += _train(_sweep.launched)
+        missing = _write(merge(jobs), results, command)
+        if missing:
+            failures.append(f"{missing} runs are missing; the same command goes on from here")
     except OSError as error:
         failures.append(f"cannot write to {error.filename or results}: {error.strerror}; what is stored is safe")
-    if missing:
-        failures.append(f"{missing} runs are missing; the same command goes on from here")
     _tell(failures)
     return 1 if failures else 0
+
+
+def _open(results: Path, cell: Cell) -> CellStore:
+    """Open a cell's store and tell what is odd about it."""
+    store = open_store(results, cell)
+    if store.damaged_record is not None:
+        _tell([f"{store.damaged_record} was damaged; it is set aside under this name"])
+    if store.versions != versions():
+        was = ", ".join(f"{name} {number}" for name, number in store.versions.items())
+        _tell([f"{cell.identity} was begun with {was}; runs added now may differ from those in the last bits"])
+    return store
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -160,6 +194,8 @@ def _device(job: Job) -> str:
 
 def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
+    from mmoe_repro import plots, tables  # not before the training: they take memory that it may need
+
     runs, curves, tuning, missing = [], [], [], 0
     complete = []
     for cell in cells:

@@ -9,8 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
@@ -42,40 +41,50 @@ def cores() -> int:
 
 
 def train(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[Task, BaseException]]:
-    """Train all tasks; one that fails does not stop the others.
+    """Train all tasks in `workers` processes, this one among them; a task that fails does not stop the others.
+
+    A full disk does, since it is full for all of them.
 
     Returns:
         the tasks that failed, with the reason.
 
     Raises:
-        KeyboardInterrupt: after the workers have stored what they had done.
+        KeyboardInterrupt: after the other processes have stored what they had done.
     """
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        return _train_here(tasks, bar)
-    return _train_in_processes(tasks, workers, bar)
-
-
-class _Here:
-    """A `Report` for training in this process."""
-
-    def __init__(self, bar: ProgressBar) -> None:
-        self.progress, self.notice = bar.progress, bar.notice
-
-    def stopping(self) -> bool:
-        return False
-
-
-def _train_here(tasks: Sequence[Task], bar: ProgressBar) -> list[tuple[Task, BaseException]]:
+    context = multiprocessing.get_context("spawn")
+    report = _Main(bar, context.Queue(), context.Event())
+    others = min(workers, len(tasks)) - 1
+    pool = ProcessPoolExecutor(others, context, _start_worker, (report.messages, report.stop)) if others else None
+    futures: list[Future[None]] = [pool.submit(_work, task) if pool else Future() for task in tasks]
     failures: list[tuple[Task, BaseException]] = []
-    with one_thread():
-        for task in tasks:
+    try:
+        # The other processes take tasks from the start of the queue, this one from its end.
+        for task, future in reversed(list(zip(tasks, futures, strict=True))):
+            if report.stopping() or not future.cancel():
+                break
             try:
-                train_chunk(task.store, task.cell, task.chunk, task.device, _Here(bar))
+                with one_thread():
+                    train_chunk(task.store, task.cell, task.chunk, task.device, report)
+            except Stopped:
+                break
             except Exception as error:
                 failures.append((task, error))
                 if isinstance(error, OSError):
-                    break  # a full disk is full for the others too
+                    report.stop.set()
+        while not all(future.done() or (report.stopping() and future.cancel()) for future in futures):
+            time.sleep(0.1)
+            report.show()
+    except KeyboardInterrupt:
+        report.stop.set()
+        raise
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    report.show()
+    for task, future in zip(tasks, futures, strict=True):
+        reason = None if future.cancelled() else future.exception()
+        if reason is not None and not isinstance(reason, Stopped):
+            failures.append((task, reason))
     return failures
 
 
@@ -93,51 +102,40 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _train_in_processes(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[Task, BaseException]]:
-    context = multiprocessing.get_context("spawn")
-    messages: Queue[tuple[str, Any]] = context.Queue()
-    stop = context.Event()
-    failures: list[tuple[Task, BaseException]] = []
+class _Main:
+    """The main process's `Report`, which also shows what the other processes send."""
 
-    def show() -> None:
+    def __init__(self, bar: ProgressBar, messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
+        self.messages, self.stop, self._bar = messages, stop, bar
+
+    def progress(self, run_steps: int, loss: float | None = None) -> None:
+        self._bar.progress(run_steps, loss)
+        self.show()
+
+    def notice(self, message: str) -> None:
+        self._bar.notice(message)
+
+    def stopping(self) -> bool:
+        return self.stop.is_set()
+
+    def show(self) -> None:
+        """Show what has come in."""
         while True:
             try:
-                kind, content = messages.get_nowait()
+                kind, content = self.messages.get_nowait()
             except Empty:
                 return
             if kind == "progress":
-                bar.progress(*content)
+                self._bar.progress(*content)
             else:
-                bar.notice(content)
-
-    with ProcessPoolExecutor(workers, context, _start_worker, (messages, stop)) as pool:
-        futures: dict[Future[None], Task] = {pool.submit(_work, task): task for task in tasks}
-        pending = set(futures)
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=0.2)
-                show()
-                for future in done:
-                    error = None if future.cancelled() else future.exception()
-                    if error is None or isinstance(error, Stopped):
-                        continue
-                    failures.append((futures[future], error))
-                    if isinstance(error, OSError | BrokenProcessPool):
-                        stop.set()
-                        pool.shutdown(wait=False, cancel_futures=True)
-        except KeyboardInterrupt:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    show()
-    return failures
+                self._bar.notice(content)
 
 
 class _FromWorker:
     """A `Report` that sends what it hears to the main process, twice a second at most."""
 
     def __init__(self, messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
-        self._messages, self._stop = messages, stop
+        self._messages, self.stop = messages, stop
         self._run_steps, self._sent = 0, time.monotonic()
 
     def progress(self, run_steps: int, loss: float | None = None) -> None:
@@ -150,7 +148,7 @@ class _FromWorker:
         self._messages.put(("notice", message))
 
     def stopping(self) -> bool:
-        return self._stop.is_set()
+        return self.stop.is_set()
 
 
 _report: _FromWorker
@@ -173,5 +171,9 @@ def _start_worker(messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
 
 
 def _work(task: Task) -> None:
-    with one_thread():
-        train_chunk(task.store, task.cell, task.chunk, task.device, _report)
+    try:
+        with one_thread():
+            train_chunk(task.store, task.cell, task.chunk, task.device, _report)
+    except OSError:
+        _report.stop.set()
+        raise

@@ -1,12 +1,16 @@
-"""How fast a population trains: against the ordinary PyTorch loop, and against this machine's arithmetic.
+"""How fast a population trains, against its rivals and against this machine's arithmetic.
 
-    python scripts/bench.py [--repeats 5] [--seconds 2]
+    python scripts/bench.py                the table: rivals, breakdown, memory; about two minutes
+    python scripts/bench.py --batch 1      the same at another batch size
+    python scripts/bench.py --grid         results/bench/: cost against population size and batch; some ten minutes
 
-All on the same work (MMoE, batch 32, data=figure2_m4, examples drawn and labelled within the timing), in one process
-tree and one run, interleaved, medians of the repeats. Timings of a shared machine are noisy: quote the ratios.
+All on the same work (`data=figure2_m4`; examples are drawn and labelled within the timing), in one process tree and
+one run, interleaved, medians of the repeats. A shared machine's timings are noisy: quote the ratios. JAX is timed where
+it is installed (`pip install '.[bench]'`).
 """
 
 import argparse
+import importlib.util
 import multiprocessing
 import platform
 import resource
@@ -14,44 +18,52 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch.func import functional_call, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmoe_repro import config
 from mmoe_repro.cell import CHUNK_SIZE, population
 from mmoe_repro.config import Cell
-from mmoe_repro.models import MMoE
-from mmoe_repro.population import Population
+from mmoe_repro.gradients import compile_traced
 from mmoe_repro.streams import Stream
 from mmoe_repro.workers import cores, one_thread
 
-BATCH = 32
+MODELS = ("shared_bottom", "omoe", "mmoe")
 
 
-def cell() -> Cell:
-    """The work: MMoE on the default law."""
+def cell(model: str, batch: int) -> Cell:
+    """The work: a model on the default law, endlessly."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        settings = OmegaConf.to_container(compose("sweep", ["model=mmoe"]), resolve=True)
+        settings: Any = OmegaConf.to_container(compose("sweep", [f"model={model}"]), resolve=True)
     settings["training"].pop("device")
-    settings["training"].update(batch_size=BATCH, steps=1_000_000, window=1_000)
-    return Cell("mmoe", "figure2_m4", settings)
+    settings["training"].update(batch_size=batch, steps=10_000_000, window=1_000)
+    return Cell(model, "figure2_m4", settings)
 
 
-def needed_flops(
-    batch: int, features: int = 100, tasks: int = 2, experts: int = 8, units: int = 16, tower: int = 8
-) -> int:
-    """Floating-point operations that a run-step needs, multiplications and additions counted each.
+def needed_flops(model: torch.nn.Module, batch: int) -> int:
+    """Floating-point operations that a step of one run needs, multiplications and additions counted each.
 
-    A matrix product forward, one for its weights' gradient, and one for its inputs' gradient, which the first layer
-    does not need.
+    A matrix product forward, one for its weights' gradient, and one for its inputs' gradient, which the layers that
+    read x do not need. A mixture counts as the product that it is.
     """
-    first = features * (experts * units + tasks * experts)
-    mixture = tasks * experts * units
-    towers = tasks * (units * tower + tower)
-    return 2 * batch * (2 * first + 3 * (mixture + towers))
+    products = 0
+    for name, layer in model.named_modules():
+        weight = getattr(layer, "weight", None)
+        if weight is not None:
+            reads_x = name == "gate" or name.endswith(("experts.layers.0", "bottom.layers.0"))
+            products += (2 if reads_x else 3) * weight.numel()
+    if hasattr(model, "gate"):
+        gates, experts = model.gate.weight.shape[:2]
+        products += 3 * gates * experts * model.experts.layers[-1].outputs
+    return 2 * batch * products
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
@@ -62,14 +74,12 @@ def rate(work: Callable[[], int], seconds: float) -> float:
     return done / elapsed
 
 
-def ordinary_loop() -> Callable[[], int]:
+def ordinary_loop(work: Cell) -> Callable[[], int]:
     """One run, trained as anybody would, with PyTorch's own threads."""
-    from hydra.utils import instantiate
-
-    law = instantiate(cell().settings["data"])
-    model, stream = MMoE(law.dimension, law.tasks), Stream(law, seed=0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    x, y = torch.empty(BATCH, law.dimension), torch.empty(BATCH, law.tasks)
+    law, model = instantiate(work.settings["data"]), instantiate(work.settings["model"])
+    batch = work.settings["training"]["batch_size"]
+    stream, optimizer = Stream(law, seed=0), torch.optim.Adam(model.parameters(), lr=0.01)
+    x, y = torch.empty(batch, law.dimension), torch.empty(batch, law.tasks)
 
     def steps() -> int:
         for _ in range(100):
@@ -83,28 +93,76 @@ def ordinary_loop() -> Callable[[], int]:
     return steps
 
 
-_population: Population
+def chunk(work: Cell, size: int, first_seed: int = 0) -> Callable[[], int]:
+    """A chunk of runs, trained as the program trains it."""
+    runs = population(work, range(first_seed, first_seed + size), compiled=True)
+    return lambda: size * runs.advance()
 
 
-def _prepare(first_seed: int) -> None:
-    global _population
-    _population = population(cell(), range(first_seed, first_seed + CHUNK_SIZE), compiled=True)
-    with one_thread():
-        _population.advance()
+def jax_population(work: Cell) -> Callable[[], int]:
+    """200 runs in JAX, on all cores."""
+    import bench_jax
+
+    batch = work.settings["training"]["batch_size"]
+    return bench_jax.population(instantiate(work.settings["data"]), 200, batch, steps=max(4, 640 // batch))
 
 
-def _advance(seconds: float) -> tuple[float, float]:
-    """Run-steps per second of this process's chunk, and the process's peak memory in MB."""
-    with one_thread():
-        speed = rate(lambda: CHUNK_SIZE * _population.advance(), seconds)
-    return speed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+class Rival:
+    """Work in processes of its own, made once and timed whenever asked.
+
+    Args:
+        make: makes the work, from `arguments` and, for several processes, each one's number.
+        processes: how many do it at the same time.
+        single: whether a process keeps to one thread.
+    """
+
+    def __init__(
+        self, make: Callable[..., Callable[[], int]], *arguments: Any, processes: int = 1, single: bool
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pools = [ProcessPoolExecutor(1, context) for _ in range(processes)]
+        numbers = range(processes) if processes > 1 else [0]
+        made = [
+            pool.submit(_make, make, single, *arguments, *([CHUNK_SIZE * number] if make is chunk else []))
+            for pool, number in zip(self._pools, numbers, strict=True)
+        ]
+        for future in made:
+            future.result()
+        self.speeds: list[float] = []
+        self.memory = 0.0
+
+    def time(self, seconds: float) -> None:
+        """Add the run-steps per second of all processes together to `speeds`."""
+        together = [future.result() for future in [pool.submit(_time, seconds) for pool in self._pools]]
+        self.speeds.append(sum(speed for speed, _ in together))
+        self.memory = max(memory for _, memory in together)
+
+    def close(self) -> None:
+        """End the processes."""
+        for pool in self._pools:
+            pool.shutdown()
+
+
+_work: Callable[[], int]
+
+
+def _make(make: Callable[..., Callable[[], int]], single: bool, *arguments: Any) -> None:
+    global _work
+    if single:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+    _work = make(*arguments)
+    _work()
+
+
+def _time(seconds: float) -> tuple[float, float]:
+    return rate(_work, seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def sgemm_flops(seconds: float) -> float:
     """Floating-point operations per second of a large matrix product on all cores."""
     size = 1024
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    out = torch.empty(size, size)
+    a, b, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
 
     def product() -> int:
         torch.mm(a, b, out=out)
@@ -113,53 +171,128 @@ def sgemm_flops(seconds: float) -> float:
     return rate(product, seconds)
 
 
+def breakdown(work: Cell, seconds: float) -> dict[str, float]:
+    """Where the time of a run-step goes, in µs on one core: data, forward, backward, optimiser, the rest, and all."""
+    runs = population(work, range(CHUNK_SIZE), compiled=True)
+    values, x, y = runs._values(), runs._x[:, 0], runs._y[:, 0]
+    names = runs._names()
+
+    def forward(*arguments: torch.Tensor) -> torch.Tensor:
+        *state, features = arguments
+        one = lambda s, f: functional_call(runs._template, dict(zip(names, s, strict=True)), (f,))  # noqa: E731
+        return vmap(one)(state, features)
+
+    only_forward = compile_traced(make_fx(forward)(*values, x), [*values, x])
+    *gradients, _ = runs._gradients(*values, x, y)
+    steps = x.shape[0]
+
+    def each(call: Callable[[], Any], per_call: int = steps) -> float:
+        return 1e6 / rate(lambda: (call(), per_call)[1], seconds)
+
+    with one_thread(), torch.no_grad():
+        runs.advance()
+        everything = 1e6 / rate(lambda: steps * runs.advance(), seconds)
+        data = each(lambda: runs._draw(runs._ahead), steps * runs._ahead)
+        ahead = each(lambda: only_forward(*values, x))
+        both = each(lambda: runs._gradients(*values, x, y))
+        update = each(lambda: runs._update(gradients))
+    parts = {"data": data, "forward": ahead, "backward": both - ahead, "optimiser": update}
+    return {**parts, "rest": everything - sum(parts.values()), "all": everything}
+
+
+def compare(batch: int, repeats: int, seconds: float) -> None:
+    """Time MMoE's rivals against one another and print the table."""
+    work, workers = cell("mmoe", batch), cores()
+    rivals = {
+        "ordinary loop, one process": Rival(ordinary_loop, work, single=False),
+        f"ordinary loop, {workers} processes": Rival(ordinary_loop, work, processes=workers, single=True),
+    }
+    if importlib.util.find_spec("jax"):
+        rivals["JAX jit(vmap(scan)), 200 runs"] = Rival(jax_population, work, single=False)
+    rivals["population, one process"] = Rival(chunk, work, CHUNK_SIZE, single=True)
+    rivals[f"population, {workers} processes"] = Rival(chunk, work, CHUNK_SIZE, processes=workers, single=True)
+    sgemm = []
+    for _ in range(repeats):
+        for rival in rivals.values():
+            rival.time(seconds)
+        sgemm.append(sgemm_flops(seconds / 2))
+    ours = list(rivals.values())[-1]
+    for rival in rivals.values():
+        rival.close()
+
+    print(f"{platform.platform()}, {workers} cores, PyTorch {torch.__version__}")
+    print(f"MMoE, batch {batch}, chunks of {CHUNK_SIZE} runs, medians of {repeats} repeats of {seconds:g} s\n")
+    print(f"{'':<34}{'run-steps/s':>12}{'(lowest – highest)':>22}{'µs each':>9}{'× slower than here':>20}")
+    for name, rival in rivals.items():
+        speed, spread = statistics.median(rival.speeds), f"{min(rival.speeds):,.0f} – {max(rival.speeds):,.0f}"
+        # Pair by pair, so that the machine's drift cancels.
+        ratio = statistics.median(a / b for a, b in zip(ours.speeds, rival.speeds, strict=True))
+        print(f"{name:<34}{speed:>12,.0f}{spread:>22}{1e6 / speed:>9.1f}{ratio:>20.1f}")
+    flops = needed_flops(instantiate(work.settings["model"]), batch)
+    share = statistics.median(a * flops / b for a, b in zip(ours.speeds, sgemm, strict=True))
+    peak = statistics.median(sgemm) / 1e9
+    print(f"\na run-step needs {flops / 1e6:.2f} MFLOP; sgemm on all cores reaches {peak:,.0f} GFLOP/s, ", end="")
+    print(f"the population {share:.0%} of it")
+    print("peak memory in MB, a process: " + ", ".join(f"{name} {rival.memory:,.0f}" for name, rival in rivals.items()))
+    parts = breakdown(work, seconds)
+    print(f"µs of a run-step on one core: {', '.join(f'{name} {value:.1f}' for name, value in parts.items())}")
+
+
+def grid(seconds: float, folder: Path) -> None:
+    """Draw how the cost of a run-step on one core grows with population size and batch."""
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    rows = []
+
+    def measure(model: str, size: int, batch: int) -> None:
+        rival = Rival(chunk, cell(model, batch), size, single=True)
+        rival.time(seconds)
+        rival.close()
+        rows.append({"model": model, "runs": size, "batch": batch, "microseconds": 1e6 / rival.speeds[0]})
+        print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+
+    for batch in (1, 32):
+        for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000):
+            measure("mmoe", size, batch)
+    for model in MODELS:
+        for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
+            measure(model, CHUNK_SIZE, batch)
+    table = pd.DataFrame(rows).drop_duplicates(["model", "runs", "batch"])
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "grid.csv", index=False)
+    with plt.rc_context({"figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
+        figure, (by_size, by_batch) = plt.subplots(1, 2, figsize=(9, 3.8))
+        for batch, marker in ((1, "o"), (32, "s")):
+            of = table[(table["model"] == "mmoe") & (table["batch"] == batch)].sort_values("runs")
+            by_size.loglog(of["runs"], of["microseconds"], marker=marker, color="#009E73", label=f"MMoE, batch {batch}")
+        by_size.axvline(CHUNK_SIZE, color="black", lw=0.8, ls=":", label="chunk of the program")
+        by_size.set_xlabel("runs trained together")
+        colors = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
+        for model, color in colors.items():
+            of = table[(table["model"] == model) & (table["runs"] == CHUNK_SIZE)].sort_values("batch")
+            by_batch.loglog(of["batch"], of["microseconds"], marker="o", color=color, label=model)
+        by_batch.set_xlabel(f"batch size, {CHUNK_SIZE} runs together")
+        for axes in (by_size, by_batch):
+            axes.set_ylabel("µs per run-step on one core")
+            axes.legend()
+        figure.suptitle("What a step of one run costs")
+        figure.savefig(folder / "cost.png", dpi=150)
+    print(f"\n{folder}/cost.png, grid.csv")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--grid", action="store_true", help="population sizes and batches instead of rivals")
     options = parser.parse_args()
-
-    workers = cores()
-    loop = ordinary_loop()
-    measured: dict[str, list[float]] = {"loop": [], "one": [], "all": [], "sgemm": []}
-    memory = [0.0]
-    # One pool of one process each, so that every process has its own chunk.
-    context = multiprocessing.get_context("spawn")
-    pools = [ProcessPoolExecutor(1, context) for _ in range(workers)]
-    for future in [pool.submit(_prepare, index * CHUNK_SIZE) for index, pool in enumerate(pools)]:
-        future.result()
-    rate(loop, 0.5)
-    for _ in range(options.repeats):
-        measured["loop"].append(rate(loop, options.seconds))
-        measured["one"].append(pools[0].submit(_advance, options.seconds).result()[0])
-        together = [future.result() for future in [pool.submit(_advance, options.seconds) for pool in pools]]
-        measured["all"].append(sum(speed for speed, _ in together))
-        memory = [used for _, used in together]
-        measured["sgemm"].append(sgemm_flops(options.seconds / 2))
-    for pool in pools:
-        pool.shutdown()
-
-    median = {name: statistics.median(values) for name, values in measured.items()}
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    flops = needed_flops(BATCH)
-    share = median["all"] * flops / median["sgemm"]
-    print(f"{platform.platform()}, {workers} cores, PyTorch {torch.__version__}")
-    print(
-        f"MMoE, batch {BATCH}, chunks of {CHUNK_SIZE} runs, medians of {options.repeats} repeats (lowest – highest)\n"
-    )
-    for name, label in {
-        "loop": "ordinary loop, one process",
-        "one": "population, one process",
-        "all": f"population, {workers} processes",
-    }.items():
-        spread = f"{min(measured[name]):,.0f} – {max(measured[name]):,.0f}"
-        speed = median[name]
-        ratio = speed / median["loop"]
-        print(f"{label:<28} {speed:>9,.0f} run-steps/s ({spread})  {1e6 / speed:6.1f} µs each  {ratio:5.1f} ×")
-    print(f"\nsgemm on all cores           {median['sgemm'] / 1e9:,.0f} GFLOP/s")
-    print(f"a run-step needs             {flops / 1e6:.2f} MFLOP; the population reaches {share:.0%} of sgemm")
-    print(f"peak memory                  {own:,.0f} MB here, {max(memory):,.0f} MB in each process of the population")
+    if options.grid:
+        grid(options.seconds, Path(__file__).parents[1] / "results" / "bench")
+    else:
+        compare(options.batch, options.repeats, options.seconds)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmoe_repro.config import Adam, Training
+from mmoe_repro.errors import UsageError
 from mmoe_repro.gradients import can_compile
 from mmoe_repro.models import MMoE, OMoE, SharedBottom
 from mmoe_repro.population import Population, Seed, build_model
@@ -185,3 +186,89 @@ def test_data_seed_and_init_seed_are_separate():
     assert torch.equal(first, second)
     same_init.advance()
     assert not torch.equal(same_init._x[0], same_init._x[1])
+
+
+class _Own(torch.nn.Module):
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.linear = torch.nn.Linear(20, 2)
+        self.scale = scale
+
+    def forward(self, x):
+        return self.linear(x) * x.new_tensor([self.scale])
+
+
+@pytest.mark.skipif(not can_compile(), reason="there is no C++ compiler")
+def test_compiled_models_that_differ_in_a_constant_are_told_apart():
+    def first_losses(scale, compiled):
+        population = Population(lambda: _Own(scale), LAW, Training(steps=32, window=32), SEEDS[:2], compiled=compiled)
+        return train(population).curves()
+
+    for scale in (1.0, 3.0):
+        np.testing.assert_allclose(first_losses(scale, True), first_losses(scale, False), rtol=1e-5)
+
+
+def test_frozen_parameters_stay():
+    def build():
+        model = _Own()
+        model.linear.bias.requires_grad_(False)
+        return model
+
+    population = Population(build, LAW, Training(steps=32, window=32), SEEDS[:2])
+    before = {name: value.clone() for name, value in population._fixed.items()}
+    assert list(before) == ["linear.bias"]
+    train(population)
+    assert torch.equal(population._fixed["linear.bias"], before["linear.bias"])
+
+
+def test_a_penalty_is_added_to_the_loss():
+    class Shrunk(_Own):
+        def penalty(self, x):
+            return 0.5 * self.linear.weight.square().sum()
+
+    decayed = Training(steps=64, window=32, optimizer=Adam(eps=1e-4))
+    penalised = train(Population(Shrunk, LAW, decayed, SEEDS[:2], torch.float64))
+    # The gradient of half the squared norm is the weight itself: Adam's weight decay, on the weights alone.
+    model, stream = build_model(Shrunk, SEEDS[1].init).double(), Stream(LAW, SEEDS[1].data, torch.float64)
+    optimizer = torch.optim.Adam(
+        [{"params": [model.linear.weight], "weight_decay": 1.0}, {"params": [model.linear.bias]}], lr=0.01, eps=1e-4
+    )
+    for _ in range(64):
+        x, y = torch.empty(32, 20, dtype=torch.float64), torch.empty(32, 2, dtype=torch.float64)
+        stream.take_into(x, y)
+        optimizer.zero_grad()
+        (model(x) - y).square().mean(0).sum().backward()
+        optimizer.step()
+    np.testing.assert_allclose(penalised._parameters["linear.weight"][1], model.linear.weight.detach(), rtol=1e-6)
+
+
+def test_state_that_cannot_be_stacked_is_refused_with_the_fix():
+    class PlainTensor(_Own):
+        def __init__(self):
+            super().__init__()
+            self.mask = torch.rand(20)
+
+    class RunningStatistics(_Own):
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(20)
+
+        def forward(self, x):
+            return super().forward(self.norm(x))
+
+    with pytest.raises(UsageError, match=r"PlainTensor\.mask is a plain tensor; make it a buffer"):
+        Population(PlainTensor, LAW, Training(), SEEDS[:2])
+    with pytest.raises(UsageError, match=r"norm\.\w+ changes in forward"):
+        Population(RunningStatistics, LAW, Training(), SEEDS[:2])
+
+
+def test_a_layer_called_hidden_is_not_taken_for_the_method():
+    class Named(_Own):
+        def __init__(self):
+            super().__init__()
+            self.hidden = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.hidden(super().forward(x))
+
+    assert np.isnan(Population(Named, LAW, Training(), SEEDS[:2]).evaluate().dead_units).all()

@@ -157,6 +157,7 @@ def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
     [
         (["model=mmoee"], "model=mmoee: did you mean 'mmoe'?"),
         (["model=mmoe,omo"], "model=omo: did you mean 'omoe'?"),
+        (["data=glob(*)", "runs=0"], "runs=0: must be at least 1"),
         (["data=figure2"], "data=figure2: did you mean 'figure2_m4'?"),
         (["data.corelation=0.5"], "data.corelation: no such setting in data; did you mean 'correlation'?"),
         (["training.learning_rat=0.1"], "did you mean 'learning_rate'?"),
@@ -174,7 +175,7 @@ def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
         (["training.device=gpu"], "training.device=gpu: must be auto, cpu or cuda"),
         (["training.optimizer.betas=[0.9]"], "training.optimizer.betas=[0.9]"),
         (["model.initializer=glorot"], "did you mean 'glorot_uniform'?"),
-        (["model=mmoe", "model.experts=0"], "model=mmoe"),
+        (["model=mmoe", "model.experts=0"], "0 networks of widths [16]"),
         (["name=../up"], "name=../up: must be a plain folder name"),
         (["name=a,b"], "name: one sweep has one name"),
         (["experiment=paper,figure4"], "experiment: one sweep has one experiment"),
@@ -183,6 +184,14 @@ def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
         (["data.tasks=3", "data.correlation=-0.9"], "data.correlation=-0.9: must be in [-0.5, 1] for 3 tasks"),
         (["--config-dir", "nowhere"], "nowhere: there is no such folder"),
         (["runs"], "runs"),
+        (["+x=1"], "x: no such setting"),
+        (["+training.batchsize=1"], "training.batchsize: no such setting; did you mean 'batch_size'?"),
+        (["model=mmoe", "model.bias=maybe"], "model.bias"),
+        (["model=shared_bottom", "model.bottom=113"], "model.bottom"),
+        (["model=mmoe", "model.tower=[]"], "2 networks of widths []"),
+        (["model=null"], "Config group override must be a string"),
+        (["model=[mmoe,omoe]"], "must be the name of one option"),
+        (["data.examples="], "data.examples"),
     ],
 )
 def test_bad_input_is_refused_in_one_line_before_any_training(run, tmp_path, arguments, says):
@@ -223,10 +232,37 @@ def test_a_damaged_file_is_named_and_its_runs_trained_again(run, tmp_path):
     assert_same(results, tmp_path / "results/again")
 
 
-def test_a_full_disk_ends_with_a_clear_line_and_loses_nothing(process, tmp_path):
+def test_a_damaged_record_is_named_and_written_anew(run, tmp_path):
+    run("sweep", *MMOE)
+    (record,) = tmp_path.glob("results/sweep/cells/*/cell.yaml")
+    whole = record.read_text()
+    record.write_text("")
+    outcome = run("sweep", *MMOE)
+    assert outcome.status == 0, outcome.err
+    assert str(record.with_suffix(".damaged").relative_to(tmp_path)) in outcome.err
+    assert record.read_text() == whole
+
+
+def test_runs_of_other_versions_are_told(run, tmp_path):
+    run("sweep", *MMOE)
+    (record,) = tmp_path.glob("results/sweep/cells/*/cell.yaml")
+    record.write_text(record.read_text().replace(f"torch: {torch.__version__}", "torch: 1.0"))
+    outcome = run("sweep", *MMOE, "runs=20")
+    assert outcome.status == 0
+    assert "was begun with" in outcome.err and "torch 1.0" in outcome.err
+
+
+def test_null_is_a_value_like_any_other(run, tmp_path):
+    outcome = run("sweep", *MMOE, "data.examples=null,64", "runs=2")
+    assert outcome.status == 0, outcome.err
+    examples = read(tmp_path / "results/sweep", "runs.parquet")["data.examples"]
+    assert examples.isna().sum() == 4 and set(examples.dropna()) == {64}
+
+
+def test_a_full_disk_ends_with_a_clear_line_and_loses_nothing(run, process, tmp_path):
     import resource
 
-    assert process("sweep", *MMOE).status == 0
+    assert run("sweep", *MMOE).status == 0
     before = chunk_files(tmp_path / "results/sweep")
 
     def limit():  # a file over this size cannot be written, as on a full disk
@@ -237,7 +273,7 @@ def test_a_full_disk_ends_with_a_clear_line_and_loses_nothing(process, tmp_path)
     assert "cannot write to" in outcome.err and "what is stored is safe" in outcome.err
     assert "Traceback" not in outcome.err
     assert chunk_files(tmp_path / "results/sweep") == before
-    outcome = process("sweep", *MMOE, "runs=30")
+    outcome = run("sweep", *MMOE, "runs=30")
     assert outcome.status == 0, outcome.err
 
 
@@ -251,9 +287,9 @@ sys.exit(cli.main())
 """
 
 
-def test_killed_at_any_instant_it_goes_on_to_the_same_bits(process, tmp_path):
+def test_killed_at_any_instant_it_goes_on_to_the_same_bits(run, tmp_path):
     arguments = ("sweep", *MMOE, "training.steps=600", "workers=1")
-    assert process(*arguments, "name=undisturbed").status == 0
+    assert run(*arguments, "name=undisturbed").status == 0
     for delay in (0.0, 0.11, 0.25):
         killed = subprocess.Popen(
             [sys.executable, "-c", CHECKPOINTING, *arguments, "name=killed"], cwd=tmp_path, stderr=subprocess.DEVNULL
@@ -266,7 +302,7 @@ def test_killed_at_any_instant_it_goes_on_to_the_same_bits(process, tmp_path):
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     assert not (tmp_path / "results/killed/runs.parquet").exists()
-    assert process(*arguments, "name=killed").status == 0
+    assert run(*arguments, "name=killed").status == 0
     assert_same(tmp_path / "results/undisturbed", tmp_path / "results/killed")
     left = [path.name for path in tmp_path.glob("results/killed/cells/*/*")]
     assert sorted(name.split("-")[0] for name in left) == ["cell.yaml", "runs"]
@@ -282,7 +318,7 @@ def test_workers_end_with_a_killed_main_process(tmp_path):
         assert main.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     children = [int(pid) for pid in Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()]
-    assert len(children) >= 2
+    assert children
     main.send_signal(signal.SIGKILL)
     main.wait()
     while any(_alive(pid) for pid in children):
@@ -297,22 +333,21 @@ def _alive(pid):
         return False
 
 
-def test_two_processes_on_the_same_cell_share_the_work(tmp_path):
+def test_two_processes_on_the_same_cell_share_the_work(run, tmp_path):
     command = ["mmoe-repro", "sweep", *MMOE, "runs=20", "workers=1"]
     both = [
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
     ]
     errors = [process.communicate(timeout=240)[1].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
-    alone = [*command, "name=alone"]
-    subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True)
+    assert run(*command[1:], "name=alone").status == 0
     assert_same(tmp_path / "results/sweep", tmp_path / "results/alone")
     assert len(chunk_files(tmp_path / "results/sweep")) == 2
 
 
-def test_processes_and_threads_do_not_change_the_bits(process, tmp_path):
+def test_processes_and_threads_do_not_change_the_bits(run, process, tmp_path):
     arguments = ("sweep", *MMOE, "runs=20")
-    assert process(*arguments, "workers=1", "name=one").status == 0
+    assert run(*arguments, "workers=1", "name=one").status == 0
     assert process(*arguments, "workers=2", "name=two", env={"OMP_NUM_THREADS": "2"}).status == 0
     assert_same(tmp_path / "results/one", tmp_path / "results/two")
 
@@ -331,7 +366,7 @@ class MyNet(nn.Module):
 MY_YAML = "_target_: my_net.MyNet\nfeatures: ${data.dimension}\ntasks: ${data.tasks}\nwidth: 8\n"
 
 
-def test_ones_own_model_from_any_folder(process, tmp_path):
+def test_ones_own_model_from_any_folder(run, process, tmp_path):
     (tmp_path / "my_net.py").write_text(MY_NET)
     (tmp_path / "my_conf/model").mkdir(parents=True)
     (tmp_path / "my_conf/model/my_net.yaml").write_text(MY_YAML)
@@ -346,9 +381,23 @@ def test_ones_own_model_from_any_folder(process, tmp_path):
         "my_net": True,
     }
     # A key that the default model does not have.
-    outcome = process("sweep", "model=my_net", "model.width=3,4", "--config-dir=my_conf", *SMALL, "data.correlation=0")
+    outcome = run("sweep", "model=my_net", "model.width=3,4", "--config-dir=my_conf", *SMALL, "data.correlation=0")
     assert outcome.status == 0, outcome.err
     assert set(read(tmp_path / "results/sweep", "runs.parquet")["model.width"]) == {3, 4}
+
+
+def test_edited_code_is_trained_anew(run, tmp_path):
+    (tmp_path / "my_net.py").write_text(MY_NET)
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    (tmp_path / "my_conf/model/my_net.yaml").write_text(MY_YAML)
+    own = ("sweep", "model=my_net", "--config-dir", "my_conf", "data.correlation=0.5", *SMALL)
+    losses = []
+    for net in (MY_NET, MY_NET.replace("Tanh", "ReLU")):
+        (tmp_path / "my_net.py").write_text(net)
+        sys.modules.pop("my_net", None)
+        assert run(*own).status == 0
+        losses.append(read(tmp_path / "results/sweep", "losses.csv")["mean"][0])
+    assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize(
@@ -358,6 +407,12 @@ def test_ones_own_model_from_any_folder(process, tmp_path):
         (MY_YAML, MY_NET.replace("width, tasks)", "width, 1)"), "model=my_net: predicts (3, 1) for 3 examples"),
         (MY_YAML, MY_NET.replace("Linear(width,", "Linear(width + 1,"), "model=my_net: cannot predict"),
         (MY_YAML.replace("width: 8", "wide: 8"), MY_NET, "model=my_net: my_net.MyNet: "),
+        (MY_YAML, MY_NET.replace("self.net(x)", "self.nett(x)"), "no attribute 'nett'"),
+        (MY_YAML, MY_NET.replace("self.net(x)", "(self.net(x), x)"), "model=my_net: predicts tuple"),
+        (MY_YAML, MY_NET.replace("nn.Tanh()", "nn.Dropout()"), "model=my_net: cannot be trained as a population"),
+        (MY_YAML, MY_NET.replace("nn.Tanh()", "nn.BatchNorm1d(width)"), " changes in forward"),
+        (MY_YAML, MY_NET.replace("return", "assert float(x.sum()) == 0; return"), "cannot be trained as a population"),
+        (MY_YAML.replace("width", "width: ["), MY_NET, "my_net.yaml"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused_by_name(run, tmp_path, yaml, net, says):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmoe_repro.errors import UsageError
+
 
 class Linears(nn.Module):
     """`count` linear maps side by side: y_i = W_i x_i + b_i.
@@ -33,6 +35,8 @@ class Networks(nn.Module):
 
     def __init__(self, count: int, inputs: int, widths: Sequence[int], bias: bool = True) -> None:
         super().__init__()
+        if count < 1 or not widths or min(widths) < 1:
+            raise UsageError(f"{count} networks of widths {list(widths)}: needs at least one, each with a hidden layer")
         sizes = [inputs, *widths]
         self.layers = nn.ModuleList(
             Linears(count, before, after, bias) for before, after in zip(sizes, widths, strict=False)
