@@ -185,7 +185,8 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
         _plain_log(axes)
     panels[0].set_ylabel("training loss of task 1 (log scale)")
     figure.suptitle("Mean loss over runs; the band holds the middle 80 % of them")
-    panels[0].set_xlim(0, 1.02 * max(curves["step"].max(), 1))
+    if not curves.empty:
+        panels[0].set_xlim(0, 1.02 * max(curves["step"].max(), 1))
     _legend_below(figure)
     return figure
 

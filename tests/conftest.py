@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmoe_repro import cli, sweep
+from mmoe_repro import cli, plots, sweep
 
 torch.set_num_threads(1)
 
@@ -32,6 +32,8 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["mmoe-repro", *arguments])
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sweep, "_sweep", None)
+        # Drawing takes longest by far; `process` draws, and test_plots.py looks at every figure.
+        monkeypatch.setattr(plots, "draw", lambda folder, *_: [folder / "curves.png"])
         capsys.readouterr()
         try:
             status = cli.main()
