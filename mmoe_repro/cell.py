@@ -14,13 +14,14 @@ import torch
 from hydra.utils import instantiate
 
 from mmoe_repro import __version__
+from mmoe_repro.compiler import CompileError, can_compile
 from mmoe_repro.config import Adam, Cell, Training
-from mmoe_repro.gradients import CompileError, can_compile
 from mmoe_repro.population import STUCK_SD, Evaluation, Population, Seed
 from mmoe_repro.store import CellStore
 
-#: Seeds trained together: many enough to spread the cost of a step's operations, few enough for a core's cache.
-CHUNK_SIZE = 10
+#: Seeds trained together, by device. On a CPU many enough to spread the cost of a step's operations, few enough for a
+#: core's cache; on a GPU enough to fill it (chosen by arithmetic, not measured).
+CHUNK_SIZE = {"cpu": 10, "cuda": 200}
 #: Shorter trainings are over before compiling would pay.
 COMPILED_FROM_STEPS = 2_000
 #: Seconds between checkpoints; what a killed process loses at most.
@@ -52,12 +53,12 @@ def versions() -> dict[str, str]:
 
 def open_store(results: Path, cell: Cell) -> CellStore:
     """The store of a cell; a new one records how its runs are going to be trained."""
-    compiled = cell.settings["training"]["steps"] >= COMPILED_FROM_STEPS and can_compile()
-    made_with = {"chunk_size": CHUNK_SIZE, "compiled": compiled, "versions": versions()}
+    compiled = cell.settings["training"]["steps"] >= COMPILED_FROM_STEPS and can_compile(cell.device)
+    made_with = {"chunk_size": CHUNK_SIZE[cell.device], "compiled": compiled, "versions": versions()}
     return CellStore(results, cell, made_with)
 
 
-def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = False) -> Population:
+def population(cell: Cell, seeds: range, compiled: bool = False) -> Population:
     """Make the untrained runs of a cell.
 
     Raises:
@@ -70,7 +71,7 @@ def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = F
     return Population(
         build=lambda: instantiate(settings["model"]),
         law=instantiate(settings["data"]),
-        training=Training(**training, device=device, optimizer=optimizer),
+        training=Training(**training, optimizer=optimizer),
         seeds=[
             Seed(
                 seed if settings["data_seed"] is None else settings["data_seed"],
@@ -82,7 +83,7 @@ def population(cell: Cell, seeds: range, device: str = "cpu", compiled: bool = F
     )
 
 
-def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report: Report) -> None:
+def train_chunk(store: CellStore, cell: Cell, chunk: range, report: Report) -> None:
     """Train the runs of a chunk from its last checkpoint, if there is one, and store them.
 
     Waits while another process trains the same chunk; does nothing if the chunk is done by then.
@@ -105,7 +106,7 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
         if store.find(chunk) is not None:
             report.progress(len(chunk) * cell.settings["training"]["steps"])
             return
-        runs = _untrained(store, cell, chunk, device, report)
+        runs = _untrained(store, cell, chunk, report)
         checkpoint = _load_checkpoint(store, chunk)
         if checkpoint is None:
             initial, seconds = runs.evaluate(), 0.0
@@ -135,14 +136,14 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, device: str, report:
         store.save(chunk, _rows(chunk, initial, final, runs.curves(), seconds / len(chunk)))
 
 
-def _untrained(store: CellStore, cell: Cell, chunk: range, device: str, report: Report) -> Population:
+def _untrained(store: CellStore, cell: Cell, chunk: range, report: Report) -> Population:
     try:
-        return population(cell, chunk, device, store.compiled)
+        return population(cell, chunk, store.compiled)
     except CompileError as error:
         if not store.forgo_compiling():
             raise  # finished runs are compiled ones, and these would differ from them
         report.notice(f"cannot compile ({error}); {cell.identity} is trained without, slower")
-        return population(cell, chunk, device)
+        return population(cell, chunk)
 
 
 def _load_checkpoint(store: CellStore, chunk: range) -> dict[str, Any] | None:

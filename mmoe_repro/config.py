@@ -85,7 +85,7 @@ class Training:
         batch_size: examples per step.
         learning_rate: of Adam.
         window: the training loss is kept as its mean over so many steps; divides `steps`.
-        device: `cpu`, `cuda`, or `auto` for cuda where there is one.
+        device: `cpu`, `cuda`, or `auto` for cuda where there is one. Each has its own generator of examples.
         optimizer: the rest of Adam's settings.
     """
 
@@ -93,7 +93,7 @@ class Training:
     batch_size: int = 32
     learning_rate: float = 0.01
     window: int = 100
-    device: str = "auto"
+    device: str = "cpu"
     optimizer: Adam = field(default_factory=Adam)
 
 
@@ -135,13 +135,18 @@ class Cell:
     Attributes:
         model: the choice of the `model` group.
         data: the choice of the `data` group.
-        settings: everything that decides a run's result besides its seed: `model`, `data`, `training` without
-            the device, `data_seed`, `init_seed`, and for one's own classes `sources`, hashes of their modules.
+        settings: everything that decides a run's result besides its seed: `model`, `data`, `training`,
+            `data_seed`, `init_seed`, and for one's own classes `sources`, hashes of their modules.
     """
 
     model: str
     data: str
     settings: dict[str, Any]
+
+    @property
+    def device(self) -> str:
+        """Where its runs are trained and their examples drawn, `cpu` or `cuda`."""
+        return str(self.settings["training"]["device"])
 
     @property
     def identity(self) -> str:
@@ -165,7 +170,6 @@ class Job:
         seeds: of the reported runs.
         tuning_seeds: of the runs that only serve to choose the learning rate.
         results: the sweep's folder.
-        device: `cpu`, `cuda` or `auto`.
         workers: processes; None for one per core.
         overrides: what the job was told, by key.
     """
@@ -174,7 +178,6 @@ class Job:
     seeds: range
     tuning_seeds: range
     results: Path
-    device: str
     workers: int | None
     overrides: dict[str, str]
 
@@ -263,7 +266,6 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
     _check_ranges(config)
     kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
     settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
-    device = settings["training"].pop("device")
     sources = {node["_target_"]: _source(node["_target_"]) for node in settings.values() if _is_own(node)}
     if sources:
         settings["sources"] = sources
@@ -273,7 +275,6 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
         seeds=range(config.seed, config.seed + config.runs),
         tuning_seeds=range(TUNING_SEED, TUNING_SEED + config.tuning_runs),
         results=results,
-        device=device,
         workers=config.workers,
         overrides=dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item),
     )

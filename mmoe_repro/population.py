@@ -4,23 +4,26 @@ The runs are independent, so one pass over parameters stacked along a leading ax
 PureJaxRL's vmapped training).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call, stack_module_state
 
+from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Training
-from mmoe_repro.gradients import Gradients, compile_traced, optional_method, trace
-from mmoe_repro.streams import Law, Stream, derived_seed
+from mmoe_repro.normals import UNIT
+from mmoe_repro.step import State, optional_method, rates, trace_step
+from mmoe_repro.streams import Law, Streams, derived
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
 STUCK_SD = 1e-6
 #: Examples that a run holds ready at a time.
-_PREFETCH = 1024
+_PREFETCH = 2048
 
 
 class Seed(NamedTuple):
@@ -45,7 +48,7 @@ class Evaluation:
 def build_model(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a run's model with the initial weights of its init seed; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "init"))
+        torch.manual_seed(int(derived(seed, "init").generate_state(1)[0]))
         return build()
 
 
@@ -55,15 +58,15 @@ class Population:
     Args:
         build: makes one untrained model, features `(batch, d)` to predictions `(batch, tasks)`.
         law: the data law.
-        training: how; on the device `cuda`, examples are still drawn on the CPU.
+        training: how, and on which device.
         seeds: one for each run.
         dtype: of weights and data.
-        compiled: whether to compile the gradients, which takes some ten seconds.
+        compiled: whether to compile the step, which takes some ten seconds.
 
     Attributes:
         step: updates done.
-        losses: training loss of the windows so far `(runs, windows, tasks)`; a step's loss is that of its
-            batch before the update.
+        losses: sums of the training losses of each window so far `(runs, windows, tasks)`; a step's loss is that of
+            its batch before the update.
     """
 
     def __init__(
@@ -76,34 +79,32 @@ class Population:
         compiled: bool = False,
     ) -> None:
         self.training = training
-        self._device = device = "cuda" if training.device == "cuda" else "cpu"
+        device = training.device
         models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
         self._template = models[0]
-        parameters, buffers = stack_module_state(models)
-        frozen = {name for name, value in models[0].named_parameters() if not value.requires_grad}
-        stacked = {name: value.detach().contiguous() for name, value in {**parameters, **buffers}.items()}
-        self._parameters = {name: stacked[name] for name in parameters if name not in frozen}
-        self._fixed = {name: value for name, value in stacked.items() if name not in self._parameters}
-        self._moments = [
-            [torch.zeros_like(value) for value in self._parameters.values()]
-            for _ in range(3 if training.optimizer.amsgrad else 2)
-        ]
-        self._updates = [torch.zeros((), device=device) for _ in self._parameters]
-        self._streams = [Stream(law, seed.data, dtype) for seed in seeds]
+        self._state = _stack(models, kinds_of_moments=3 if training.optimizer.amsgrad else 2)
+        self._streams = Streams(law, [seed.data for seed in seeds], dtype, device, compiled)
 
         runs, batch = len(seeds), training.batch_size
-        self._ahead = max(1, _PREFETCH // batch)
-        # A run's examples lie together, so that its stream fills them in one go; a step's batches are a strided view.
-        self._x = torch.zeros(runs, self._ahead, batch, law.dimension, dtype=dtype)
-        self._y = torch.zeros(runs, self._ahead, batch, law.tasks, dtype=dtype)
+        # Examples come in units of sixteen, so this many batches fill whole units.
+        whole = UNIT // math.gcd(UNIT, batch)
+        self._ahead = whole * max(1, _PREFETCH // (whole * batch))
+        # The next steps' batches, rates and losses stay in one place, and each step has its views of them.
+        self._x = torch.empty(runs, self._ahead, batch, law.dimension, dtype=dtype, device=device)
+        self._y = torch.empty(runs, self._ahead, batch, law.tasks, dtype=dtype, device=device)
+        self._rates = torch.empty(self._ahead, 2, dtype=dtype, device=device)
+        self._losses = torch.empty(self._ahead, runs, law.tasks, dtype=dtype, device=device)
+        self._arguments = [
+            (*self._state.tensors(), self._x[:, i], self._y[:, i], self._rates[i], self._losses[i])
+            for i in range(self._ahead)
+        ]
         self.step = 0
         windows = training.steps // training.window
         self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)
 
-        x, y = self._x.to(device), self._y.to(device)
-        arguments = [*self._values(), x[:, 0], y[:, 0]]
-        traced = trace(self._template, self._names(), len(self._parameters), arguments)
-        self._gradients: Gradients = compile_traced(traced, arguments) if compiled else traced
+        traced = trace_step(self._template, self._state, training, self._x[:, 0], self._y[:, 0])
+        self._step: Callable[..., Any] = compile_traced(traced, self._arguments[0]) if compiled else traced
+        self._recorded: torch.cuda.CUDAGraph | None = None
 
     @property
     def finished(self) -> bool:
@@ -112,51 +113,39 @@ class Population:
 
     @torch.no_grad()
     def advance(self) -> int:
-        """Train on the next examples, about a thousand per run; return the steps done."""
+        """Train on the next examples, some two thousand per run; return the steps done."""
         steps = min(self._ahead, self.training.steps - self.step)
-        self._draw(steps)
-        x, y = self._x.to(self._device), self._y.to(self._device)
-        values = self._values()
-        for ahead in range(steps):
-            *gradients, losses = self._gradients(*values, x[:, ahead], y[:, ahead])
-            self._update(gradients)
-            self.losses[:, self.step // self.training.window] += losses
-            self.step += 1
+        self._draw()
+        of_steps = [rates(self.training, self.step + 1 + i) for i in range(self._ahead)]
+        self._rates.copy_(torch.tensor(of_steps, dtype=self._rates.dtype))
+        self._run(steps)
+        # One sum for each window, in double precision.
+        window = self.training.window
+        for first in range(self.step - self.step % window, self.step + steps, window):
+            of_window = self._losses[max(0, first - self.step) : min(steps, first + window - self.step)]
+            self.losses[:, first // window] += of_window.double().sum(0)
+        self.step += steps
         return steps
 
-    def _draw(self, steps: int) -> None:
-        """Fill the batches of the next steps from the runs' streams."""
-        for run, stream in enumerate(self._streams):
-            stream.take_into(self._x[run, :steps].flatten(0, 1), self._y[run, :steps].flatten(0, 1))
+    def _run(self, steps: int) -> None:
+        """Take the next steps. A GPU gets a whole block of them as one recording, which spares it the launches."""
+        if self._recorded is not None and steps == self._ahead:
+            self._recorded.replay()
+            return
+        for arguments in self._arguments[:steps]:
+            self._step(*arguments)
+        if self.training.device == "cuda" and self._recorded is None:
+            # After a first pass, since recording may not load kernels or allocate their workspaces.
+            self._recorded = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._recorded):
+                for arguments in self._arguments:
+                    self._step(*arguments)
 
-    def _update(self, gradients: list[Tensor]) -> None:
-        """One step of Adam; it works on each weight alone, so on the stack as on a single run."""
-        settings = self.training.optimizer
-        fused = torch._fused_adamw_ if settings.decoupled_weight_decay else torch._fused_adam_
-        for updates in self._updates:
-            updates += 1
-        fused(
-            list(self._parameters.values()),
-            gradients,
-            self._moments[0],
-            self._moments[1],
-            self._moments[2] if settings.amsgrad else [],
-            self._updates,
-            lr=self.training.learning_rate,
-            beta1=settings.betas[0],
-            beta2=settings.betas[1],
-            weight_decay=settings.weight_decay,
-            eps=settings.eps,
-            amsgrad=settings.amsgrad,
-            maximize=False,
-        )
-
-    def _names(self) -> list[str]:
-        return [*self._parameters, *self._fixed]
-
-    def _values(self) -> list[Tensor]:
-        """The stacked parameters, then what stays as it is."""
-        return [*self._parameters.values(), *self._fixed.values()]
+    def _draw(self) -> None:
+        """Fill the batches of the next steps."""
+        x, y = self._streams.take(self._ahead * self.training.batch_size)
+        self._x.copy_(x.view_as(self._x))
+        self._y.copy_(y.view_as(self._y))
 
     def curves(self) -> np.ndarray:
         """Mean training loss of each finished window `(runs, windows, tasks)`."""
@@ -169,13 +158,13 @@ class Population:
         self._template.eval()
         hidden = optional_method(self._template, "hidden")
         rows = []
-        for run, stream in enumerate(self._streams):
-            state = dict(zip(self._names(), (value[run] for value in self._values()), strict=True))
-            x, y = (tensor.to(self._device) for tensor in stream.test_set())
-            predictions = functional_call(self._template, state, (x,)).double()
+        for run in range(len(self.losses)):
+            values = {name: value[run] for name, value in {**self._state.parameters, **self._state.fixed}.items()}
+            x, y = self._streams.test_set(run)
+            predictions = functional_call(self._template, values, (x,)).double()
             dead = torch.full_like(predictions[0], torch.nan)
             if hidden is not None:
-                dead = (hidden.call(state, x) == 0).all(0).double().mean(-1)
+                dead = (hidden.call(values, x) == 0).all(0).double().mean(-1)
             rows.append(torch.stack([(predictions - y).square().mean(0), predictions.std(0), dead]))
         self._template.train()
         loss, prediction_sd, dead_units = torch.stack(rows, 1).cpu().numpy()
@@ -183,22 +172,24 @@ class Population:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes in training; tensors are not copied."""
-        return {
-            "step": self.step,
-            "parameters": self._parameters,
-            "moments": self._moments,
-            "updates": self._updates,
-            "losses": self.losses,
-            "streams": [stream.state_dict() for stream in self._streams],
-        }
+        streams = self._streams.state_dict()
+        return {"step": self.step, "state": self._state.tensors(), "losses": self.losses, "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on, to the bit, from where `state_dict` was called."""
         self.step = state["step"]
-        mine = [self.losses, *self._parameters.values(), *self._updates, *(m for kind in self._moments for m in kind)]
-        saved = [state["losses"], *state["parameters"].values(), *state["updates"]]
-        saved += [moment for kind in state["moments"] for moment in kind]
+        mine, saved = [self.losses, *self._state.tensors()], [state["losses"], *state["state"]]
         for tensor, value in zip(mine, saved, strict=True):
             tensor.copy_(value)
-        for stream, position in zip(self._streams, state["streams"], strict=True):
-            stream.load_state_dict(position)
+        self._streams.load_state_dict(state["streams"])
+
+
+def _stack(models: Sequence[nn.Module], kinds_of_moments: int) -> State:
+    """The state before the first step."""
+    parameters, buffers = stack_module_state(list(models))
+    trained = {name for name, value in models[0].named_parameters() if value.requires_grad}
+    stacked = {name: value.detach().contiguous() for name, value in {**parameters, **buffers}.items()}
+    learnt = {name: value for name, value in stacked.items() if name in trained}
+    fixed = {name: value for name, value in stacked.items() if name not in trained}
+    moments = [[torch.zeros_like(value) for value in learnt.values()] for _ in range(kinds_of_moments)]
+    return State(learnt, moments, fixed)

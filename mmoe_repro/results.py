@@ -11,7 +11,7 @@ from mmoe_repro.store import CellStore
 
 _OUTCOMES = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units", "seconds"]
 #: Overrides that have a column of their own, or that do not make another cell.
-_NOT_SWEPT = ("model", "data", "data.correlation", "training.learning_rate", "training.device")
+_NOT_SWEPT = ("model", "data", "data.correlation", "training.learning_rate")
 
 
 @dataclass

@@ -1,13 +1,16 @@
-"""A run's examples: an endless stream, and a test set, fixed by the run's data seed."""
+"""The examples of several runs, each run's an endless stream of its own, and their test sets."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
+from numpy.random import SeedSequence
 from torch import Tensor
+from torch.func import vmap
 
-#: Examples of a stream are drawn so many at a time, whatever the batch, so that they do not depend on it.
-BLOCK = 1024
+from mmoe_repro.normals import UNIT, CPUNormals, GPUNormals
+
 #: Fresh examples that the test loss is measured on.
 TEST_EXAMPLES = 10_000
 
@@ -18,84 +21,122 @@ class Law(Protocol):
     """What a data law has to offer; see `mmoe_repro.synthetic.SyntheticLaw`.
 
     It may also tell `label_pearson`, for the tables.
+
+    Attributes:
+        dimension: number of features.
+        tasks: number of tasks.
+        examples: size of a finite training set; None for fresh examples at every step.
+        normals: how many standard normal numbers an example is made of, a count for each tensor that `draw` takes.
     """
 
     dimension: int
     tasks: int
     examples: int | None
 
+    @property
+    def normals(self) -> Sequence[int]:
+        """See above."""
+
     def weights(self, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         """Draw what stays fixed over one run."""
 
-    def draw(self, count: int, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw features `(count, dimension)` and labels `(count, tasks)`."""
+    def draw(self, weights: Tensor, *normals: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn normals `(count, normals[i])` into features `(count, dimension)` and labels `(count, tasks)`."""
 
 
-def derived_seed(seed: int, purpose: str) -> int:
+def derived(seed: int, purpose: str, number: int = 0) -> SeedSequence:
     """A seed of its own for each purpose of a run, so that its random streams are independent."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose),))
-    return int(sequence.generate_state(1)[0])  # PyTorch's CPU generator uses 32 bits
+    return SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose), number))
 
 
-def generator(seed: int, purpose: str) -> torch.Generator:
-    """The generator of a run for one purpose."""
-    return torch.Generator().manual_seed(derived_seed(seed, purpose))
+def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
+    """PyTorch's generator of a run for one purpose; there may be several, by `number`."""
+    # The CPU's generator uses 32 bits of its seed.
+    return torch.Generator().manual_seed(int(derived(seed, purpose, number).generate_state(1)[0]))
 
 
-class Stream:
-    """The examples of one run in the order in which it sees them.
+class Streams:
+    """The examples of several runs in the order in which they see them.
 
-    With `law.examples` a finite training set is drawn once, and the stream is its reshuffled passes, one
-    after the other; a batch may span two of them.
+    With `law.examples` a finite training set is drawn once for each run, and its stream is reshuffled passes over it,
+    one after the other; a batch may span two of them.
 
     Args:
         law: the data law.
-        seed: the run's data seed.
+        seeds: the runs' data seeds.
         dtype: of features and labels.
+        device: where they are drawn, `cpu` or `cuda`; a GPU gives other numbers than a CPU.
+        compiled: whether the streams' normal numbers are made by a compiled function.
     """
 
-    def __init__(self, law: Law, seed: int, dtype: torch.dtype = torch.float32) -> None:
-        self.law, self.seed = law, seed
-        self.weights = law.weights(generator(seed, "weights"), dtype)
-        self._generator = generator(seed, "examples")
+    def __init__(
+        self,
+        law: Law,
+        seeds: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        compiled: bool = False,
+    ) -> None:
+        self._law, self._seeds, self._device = law, seeds, device
+        self._weights = torch.stack([law.weights(generator(seed, "weights"), dtype) for seed in seeds]).to(device)
+        self._normals = self._normals_for(seeds, "examples", compiled)
+        self._taken = 0
         self._training_set: tuple[Tensor, Tensor] | None = None
         if law.examples is not None:
-            self._training_set = law.draw(law.examples, self.weights, self._generator)
-            self._generator = generator(seed, "shuffles")
-        self._next_block()
+            self._training_set = self._draw(math.ceil(law.examples / UNIT) * UNIT, self._weights, self._normals)
 
-    def _next_block(self) -> None:
-        self._state = self._generator.get_state()
-        self._offset = 0
+    def _normals_for(self, seeds: Sequence[int], purpose: str, compiled: bool) -> list[CPUNormals | GPUNormals]:
+        """The sources of a law's normal numbers, one for each tensor that it takes."""
+        dtype, sources = self._weights.dtype, list[CPUNormals | GPUNormals]()
+        for number, size in enumerate(self._law.normals):
+            of_runs = [derived(seed, purpose, number) for seed in seeds]
+            on_gpu = self._device == "cuda"
+            sources.append(GPUNormals(of_runs, size, dtype) if on_gpu else CPUNormals(of_runs, size, dtype, compiled))
+        return sources
+
+    def _draw(self, count: int, weights: Tensor, normals: Sequence[CPUNormals | GPUNormals]) -> tuple[Tensor, Tensor]:
+        x, y = vmap(self._law.draw)(weights, *(source.take(count) for source in normals))
+        return x, y
+
+    def take(self, count: int) -> tuple[Tensor, Tensor]:
+        """The next examples of every run, to be used before the next are taken.
+
+        Returns:
+            x `(runs, count, dimension)`, y `(runs, count, tasks)`.
+
+        Raises:
+            ValueError: `count` is no multiple of `UNIT`.
+        """
+        if count % UNIT:
+            raise ValueError(f"count={count}: must be a multiple of {UNIT}")
+        first, self._taken = self._taken, self._taken + count
         if self._training_set is None:
-            self._block = self.law.draw(BLOCK, self.weights, self._generator)
-        else:
-            x, y = self._training_set
-            order = torch.randperm(len(x), generator=self._generator)
-            self._block = x[order], y[order]
+            return self._draw(count, self._weights, self._normals)
+        order = torch.stack([self._order(seed, first, count) for seed in self._seeds]).to(self._device)
+        runs = torch.arange(len(self._seeds), device=self._device)[:, None]
+        x, y = self._training_set
+        return x[runs, order], y[runs, order]
 
-    def take_into(self, x: Tensor, y: Tensor) -> None:
-        """Fill x `(count, dimension)` and y `(count, tasks)` with the next examples."""
-        filled = 0
-        while filled < len(x):
-            if self._offset == len(self._block[0]):
-                self._next_block()
-            part = min(len(x) - filled, len(self._block[0]) - self._offset)
-            for target, block in zip((x, y), self._block, strict=True):
-                target[filled : filled + part] = block[self._offset : self._offset + part]
-            filled += part
-            self._offset += part
+    def _order(self, seed: int, first: int, count: int) -> Tensor:
+        """Positions in the training set of a run's examples from the `first` on."""
+        size = self._law.examples
+        assert size is not None
+        passes = range(first // size, (first + count - 1) // size + 1)
+        orders = [torch.randperm(size, generator=generator(seed, "shuffles", number)) for number in passes]
+        return torch.cat(orders)[first - passes[0] * size :][:count]
 
-    def test_set(self) -> tuple[Tensor, Tensor]:
-        """The run's test examples, the same at every call: x `(10000, dimension)`, y `(10000, tasks)`."""
-        return self.law.draw(TEST_EXAMPLES, self.weights, generator(self.seed, "test"))
+    def test_set(self, run: int) -> tuple[Tensor, Tensor]:
+        """A run's test examples, the same at every call: x `(10000, dimension)`, y `(10000, tasks)`."""
+        normals = self._normals_for([self._seeds[run]], "test", compiled=False)
+        x, y = self._draw(TEST_EXAMPLES, self._weights[run : run + 1], normals)
+        return x[0], y[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, to go on from later."""
-        return {"generator": self._state, "offset": self._offset}
+        """Where the streams stand, to go on from later."""
+        return {"normals": [source.state_dict() for source in self._normals], "taken": self._taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
-        self._generator.set_state(state["generator"])
-        self._next_block()
-        self._offset = state["offset"]
+        self._taken = state["taken"]
+        for source, states in zip(self._normals, state["normals"], strict=True):
+            source.load_state_dict(states)

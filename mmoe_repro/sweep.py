@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from mmoe_repro.cell import open_store, population, versions
 from mmoe_repro.config import Cell, Job, read_job
 from mmoe_repro.errors import UsageError
-from mmoe_repro.gradients import optional_method
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
+from mmoe_repro.step import optional_method
 from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
 from mmoe_repro.streams import Law
 from mmoe_repro.workers import Task, cores, train
@@ -53,7 +53,7 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
         raise UsageError("name: one sweep has one name")
     checked: list[Any] = []
     for job in _sweep.planned:
-        if job.device == "cuda" and not torch.cuda.is_available():
+        if job.cell.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
         law = _make("data", job.cell.data, job.cell.settings["data"])
         shapes = (job.cell.settings["model"], law.dimension, law.tasks)
@@ -63,6 +63,8 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
 
 
 def _read(config: DictConfig, hydra: Any) -> Job:
+    if config.training.device == "auto":
+        config.training.device = "cuda" if torch.cuda.is_available() else "cpu"
     return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
 
 
@@ -170,10 +172,11 @@ def _train(jobs: Sequence[Job]) -> list[str]:
             if (aside := store.set_damaged_aside(chunk)) is not None:
                 _tell([f"{aside} was damaged; it is set aside under this name and its runs are trained again"])
             if store.find(chunk) is None:
-                tasks[job.cell.identity, chunk[0]] = Task(store, job.cell, chunk, _device(job))
+                tasks[job.cell.identity, chunk[0]] = Task(store, job.cell, chunk)
     if not tasks:
         return []
-    workers = 1 if any(task.device != "cpu" for task in tasks.values()) else jobs[0].workers or cores()
+    # One process keeps a GPU busy.
+    workers = 1 if any(task.cell.device == "cuda" for task in tasks.values()) else jobs[0].workers or cores()
     runs = sum(len(task.chunk) for task in tasks.values())
     steps = sum(len(task.chunk) * task.cell.settings["training"]["steps"] for task in tasks.values())
     with ProgressBar(runs, steps) as bar:
@@ -184,12 +187,6 @@ def _train(jobs: Sequence[Job]) -> list[str]:
             else:
                 lines.append(f"{task.cell.identity} failed: {reason}")
     return lines
-
-
-def _device(job: Job) -> str:
-    if job.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return job.device
 
 
 def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:

@@ -9,6 +9,7 @@ jointly Gaussian with variance c² and correlation p, which makes every moment b
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class SyntheticLaw:
 
     # -- closed forms, of the raw labels unless said otherwise -----------------------------------
 
-    @property
+    @cached_property
     def raw_mean(self) -> float:
         """E[y], from E[sin(αz + β)] = exp(−α²c²/2) sin β."""
         alpha, beta = np.array(self.alpha, float), np.array(self.beta, float)
@@ -115,7 +116,7 @@ class SyntheticLaw:
         sine_by_sine = 0.5 * np.sum(difference - total)
         return float(p * squared + 2 * linear_by_sine + sine_by_sine - self.raw_mean**2)
 
-    @property
+    @cached_property
     def raw_variance(self) -> float:
         """Var[y], noise included."""
         return self.raw_covariance(1.0) + self.noise_variance
@@ -158,14 +159,19 @@ class SyntheticLaw:
         weights: Tensor = self.c * directions @ u.T
         return weights.to(dtype)
 
-    def draw(self, count: int, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw `count` examples: features `(count, dimension)`, labels `(count, tasks)`."""
-        x = weights.new_empty(count, self.dimension).normal_(generator=generator)
-        y = self.signal(x, weights)
-        noise = torch.empty_like(y).normal_(generator=generator)
-        y.add_(noise, alpha=math.sqrt(self.noise_variance))
+    @property
+    def normals(self) -> tuple[int, int]:
+        """Standard normal numbers of an example: its features, and ε of each task before scaling."""
+        return self.dimension, self.tasks
+
+    def draw(self, weights: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn normals, features `(count, dimension)` and noise `(count, tasks)`, into examples (x, y).
+
+        y is `(count, tasks)`.
+        """
+        y = self.signal(x, weights) + math.sqrt(self.noise_variance) * noise
         if self.label_variance is not None:
-            y.sub_(self.raw_mean).mul_(self._scale)
+            y = (y - self.raw_mean) * self._scale
         return x, y
 
     def signal(self, x: Tensor, weights: Tensor) -> Tensor:

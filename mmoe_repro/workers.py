@@ -32,7 +32,6 @@ class Task:
     store: CellStore
     cell: Cell
     chunk: range
-    device: str
 
 
 def cores() -> int:
@@ -64,7 +63,7 @@ def train(tasks: Sequence[Task], workers: int, bar: ProgressBar) -> list[tuple[T
                 break
             try:
                 with one_thread():
-                    train_chunk(task.store, task.cell, task.chunk, task.device, report)
+                    train_chunk(task.store, task.cell, task.chunk, report)
             except Stopped:
                 break
             except Exception as error:
@@ -173,7 +172,7 @@ def _start_worker(messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
 def _work(task: Task) -> None:
     try:
         with one_thread():
-            train_chunk(task.store, task.cell, task.chunk, task.device, _report)
+            train_chunk(task.store, task.cell, task.chunk, _report)
     except OSError:
         _report.stop.set()
         raise

@@ -1,8 +1,8 @@
 """How fast a population trains, against its rivals and against this machine's arithmetic.
 
-    python scripts/bench.py                the table: rivals, breakdown, memory; about two minutes
-    python scripts/bench.py --batch 1      the same at another batch size
-    python scripts/bench.py --grid         results/bench/: cost against population size and batch; some ten minutes
+    python scripts/bench.py                       the table: rivals, breakdown, memory; about three minutes
+    python scripts/bench.py --batch 1 4 32 128    the same at other batch sizes
+    python scripts/bench.py --grid                results/bench/: how cost grows with the work; some fifteen minutes
 
 All on the same work (`data=figure2_m4`; examples are drawn and labelled within the timing), in one process tree and
 one run, interleaved, medians of the repeats. A shared machine's timings are noisy: quote the ratios. JAX is timed where
@@ -30,12 +30,16 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmoe_repro import config
 from mmoe_repro.cell import CHUNK_SIZE, population
+from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Cell
-from mmoe_repro.gradients import compile_traced
-from mmoe_repro.streams import Stream
+from mmoe_repro.step import gradients
+from mmoe_repro.streams import generator
 from mmoe_repro.workers import cores, one_thread
 
 MODELS = ("shared_bottom", "omoe", "mmoe")
+CHUNK = CHUNK_SIZE["cpu"]
+#: The paper's protocol: correlations × learning rates × runs × steps, of each model.
+PROTOCOL = 3 * 3 * 200 * 10_000
 
 
 def cell(model: str, batch: int) -> Cell:
@@ -43,7 +47,6 @@ def cell(model: str, batch: int) -> Cell:
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         settings: Any = OmegaConf.to_container(compose("sweep", [f"model={model}"]), resolve=True)
-    settings["training"].pop("device")
     settings["training"].update(batch_size=batch, steps=10_000_000, window=1_000)
     return Cell(model, "figure2_m4", settings)
 
@@ -66,7 +69,7 @@ def needed_flops(model: torch.nn.Module, batch: int) -> int:
     return 2 * batch * products
 
 
-def rate(work: Callable[[], int], seconds: float) -> float:
+def rate_of(work: Callable[[], int], seconds: float) -> float:
     """Run-steps per second of repeated work, for about so many seconds."""
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
@@ -78,12 +81,11 @@ def ordinary_loop(work: Cell) -> Callable[[], int]:
     """One run, trained as anybody would, with PyTorch's own threads."""
     law, model = instantiate(work.settings["data"]), instantiate(work.settings["model"])
     batch = work.settings["training"]["batch_size"]
-    stream, optimizer = Stream(law, seed=0), torch.optim.Adam(model.parameters(), lr=0.01)
-    x, y = torch.empty(batch, law.dimension), torch.empty(batch, law.tasks)
+    weights, optimizer = law.weights(generator(0, "weights")), torch.optim.Adam(model.parameters(), lr=0.01)
 
     def steps() -> int:
         for _ in range(100):
-            stream.take_into(x, y)
+            x, y = law.draw(weights, *(torch.randn(batch, size) for size in law.normals))
             loss = (model(x) - y).square().mean(0).sum()
             optimizer.zero_grad()
             loss.backward()
@@ -123,7 +125,7 @@ class Rival:
         self._pools = [ProcessPoolExecutor(1, context) for _ in range(processes)]
         numbers = range(processes) if processes > 1 else [0]
         made = [
-            pool.submit(_make, make, single, *arguments, *([CHUNK_SIZE * number] if make is chunk else []))
+            pool.submit(_make, make, single, *arguments, *([CHUNK * number] if make is chunk else []))
             for pool, number in zip(self._pools, numbers, strict=True)
         ]
         for future in made:
@@ -156,7 +158,7 @@ def _make(make: Callable[..., Callable[[], int]], single: bool, *arguments: Any)
 
 
 def _time(seconds: float) -> tuple[float, float]:
-    return rate(_work, seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return rate_of(_work, seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def sgemm_flops(seconds: float) -> float:
@@ -168,36 +170,48 @@ def sgemm_flops(seconds: float) -> float:
         torch.mm(a, b, out=out)
         return 2 * size**3
 
-    return rate(product, seconds)
+    return rate_of(product, seconds)
 
 
 def breakdown(work: Cell, seconds: float) -> dict[str, float]:
-    """Where the time of a run-step goes, in µs on one core: data, forward, backward, optimiser, the rest, and all."""
-    runs = population(work, range(CHUNK_SIZE), compiled=True)
-    values, x, y = runs._values(), runs._x[:, 0], runs._y[:, 0]
-    names = runs._names()
+    """Where the time of a run-step goes, in µs on one core: data, forward, backward, optimiser, the rest, and all.
 
-    def forward(*arguments: torch.Tensor) -> torch.Tensor:
-        *state, features = arguments
-        one = lambda s, f: functional_call(runs._template, dict(zip(names, s, strict=True)), (f,))  # noqa: E731
-        return vmap(one)(state, features)
+    The step is one compiled function; its parts are the differences between it and functions that do less.
+    """
+    runs = population(work, range(CHUNK), compiled=True)
+    state, (*_, x, y, rate, losses) = runs._state, runs._arguments[0]
+    parameters, fixed = list(state.parameters.values()), list(state.fixed.values())
 
-    only_forward = compile_traced(make_fx(forward)(*values, x), [*values, x])
-    *gradients, _ = runs._gradients(*values, x, y)
-    steps = x.shape[0]
+    def predict(*arguments: torch.Tensor) -> Any:
+        *tensors, features = arguments
+        names = [*state.parameters, *state.fixed]
+        one = lambda values, f: functional_call(runs._template, dict(zip(names, values, strict=True)), (f,))  # noqa: E731
+        return vmap(one)(tensors, features)
 
-    def each(call: Callable[[], Any], per_call: int = steps) -> float:
-        return 1e6 / rate(lambda: (call(), per_call)[1], seconds)
+    def differentiate(*arguments: torch.Tensor) -> Any:
+        *tensors, features, labels = arguments
+        count = len(parameters)
+        found, losses = gradients(runs._template, state)(tensors[:count], tensors[count:], features, labels)
+        return *found, losses
+
+    def compiled(function: Callable[..., Any], *arguments: torch.Tensor) -> Callable[[], Any]:
+        ready = compile_traced(make_fx(function)(*arguments), arguments)
+        return lambda: ready(*arguments)
+
+    forward = compiled(predict, *parameters, *fixed, x)
+    both = compiled(differentiate, *parameters, *fixed, x, y)
+    step = lambda: runs._step(*state.tensors(), x, y, rate, losses)  # noqa: E731
+
+    def each(call: Callable[[], Any], run_steps: int) -> float:
+        return 1e6 / rate_of(lambda: (call(), run_steps)[1], seconds)
 
     with one_thread(), torch.no_grad():
         runs.advance()
-        everything = 1e6 / rate(lambda: steps * runs.advance(), seconds)
-        data = each(lambda: runs._draw(runs._ahead), steps * runs._ahead)
-        ahead = each(lambda: only_forward(*values, x))
-        both = each(lambda: runs._gradients(*values, x, y))
-        update = each(lambda: runs._update(gradients))
-    parts = {"data": data, "forward": ahead, "backward": both - ahead, "optimiser": update}
-    return {**parts, "rest": everything - sum(parts.values()), "all": everything}
+        block = CHUNK * runs._ahead
+        everything, data = each(runs.advance, block), each(runs._draw, block)
+        ahead, back, all_of_step = each(forward, CHUNK), each(both, CHUNK), each(step, CHUNK)
+    parts = {"data": data, "forward": ahead, "backward": back - ahead, "optimiser": all_of_step - back}
+    return {**parts, "rest": everything - data - all_of_step, "all": everything}
 
 
 def compare(batch: int, repeats: int, seconds: float) -> None:
@@ -209,19 +223,18 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     }
     if importlib.util.find_spec("jax"):
         rivals["JAX jit(vmap(scan)), 200 runs"] = Rival(jax_population, work, single=False)
-    rivals["population, one process"] = Rival(chunk, work, CHUNK_SIZE, single=True)
-    rivals[f"population, {workers} processes"] = Rival(chunk, work, CHUNK_SIZE, processes=workers, single=True)
+    rivals["population, one process"] = Rival(chunk, work, CHUNK, single=True)
+    populations = {model: Rival(chunk, cell(model, batch), CHUNK, processes=workers, single=True) for model in MODELS}
+    ours = rivals[f"population, {workers} processes"] = populations["mmoe"]
     sgemm = []
     for _ in range(repeats):
-        for rival in rivals.values():
+        for rival in dict.fromkeys([*rivals.values(), *populations.values()]):
             rival.time(seconds)
         sgemm.append(sgemm_flops(seconds / 2))
-    ours = list(rivals.values())[-1]
-    for rival in rivals.values():
+    for rival in dict.fromkeys([*rivals.values(), *populations.values()]):
         rival.close()
 
-    print(f"{platform.platform()}, {workers} cores, PyTorch {torch.__version__}")
-    print(f"MMoE, batch {batch}, chunks of {CHUNK_SIZE} runs, medians of {repeats} repeats of {seconds:g} s\n")
+    print(f"\nMMoE, batch {batch}, chunks of {CHUNK} runs, medians of {repeats} repeats of {seconds:g} s\n")
     print(f"{'':<34}{'run-steps/s':>12}{'(lowest – highest)':>22}{'µs each':>9}{'× slower than here':>20}")
     for name, rival in rivals.items():
         speed, spread = statistics.median(rival.speeds), f"{min(rival.speeds):,.0f} – {max(rival.speeds):,.0f}"
@@ -236,6 +249,10 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     print("peak memory in MB, a process: " + ", ".join(f"{name} {rival.memory:,.0f}" for name, rival in rivals.items()))
     parts = breakdown(work, seconds)
     print(f"µs of a run-step on one core: {', '.join(f'{name} {value:.1f}' for name, value in parts.items())}")
+    speeds = {model: statistics.median(rival.speeds) for model, rival in populations.items()}
+    minutes = sum(PROTOCOL / speed for speed in speeds.values()) / 60
+    print(f"run-steps/s by model: {', '.join(f'{model} {speed:,.0f}' for model, speed in speeds.items())}")
+    print(f"the paper's protocol, {len(MODELS) * PROTOCOL:,} run-steps, would take {minutes:.0f} minutes", flush=True)
 
 
 def grid(seconds: float, folder: Path) -> None:
@@ -243,36 +260,46 @@ def grid(seconds: float, folder: Path) -> None:
     import matplotlib.pyplot as plt
     import pandas as pd
 
+    sizes, batches = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
     rows = []
 
     def measure(model: str, size: int, batch: int) -> None:
         rival = Rival(chunk, cell(model, batch), size, single=True)
         rival.time(seconds)
         rival.close()
-        rows.append({"model": model, "runs": size, "batch": batch, "microseconds": 1e6 / rival.speeds[0]})
+        rows.append(
+            {
+                "model": model,
+                "runs": size,
+                "batch": batch,
+                "microseconds": 1e6 / rival.speeds[0],
+                "memory": rival.memory,
+            }
+        )
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
 
-    for batch in (1, 32):
-        for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000):
+    for size in sizes:
+        for batch in (1, 32):
             measure("mmoe", size, batch)
-    for model in MODELS:
-        for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
-            measure(model, CHUNK_SIZE, batch)
-    table = pd.DataFrame(rows).drop_duplicates(["model", "runs", "batch"])
+    for batch in batches:
+        for model in MODELS:
+            measure(model, CHUNK, batch)
+    table = pd.DataFrame(rows).drop_duplicates(["model", "runs", "batch"]).round(1)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "grid.csv", index=False)
+    colors = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
     with plt.rc_context({"figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
         figure, (by_size, by_batch) = plt.subplots(1, 2, figsize=(9, 3.8))
         for batch, marker in ((1, "o"), (32, "s")):
             of = table[(table["model"] == "mmoe") & (table["batch"] == batch)].sort_values("runs")
-            by_size.loglog(of["runs"], of["microseconds"], marker=marker, color="#009E73", label=f"MMoE, batch {batch}")
-        by_size.axvline(CHUNK_SIZE, color="black", lw=0.8, ls=":", label="chunk of the program")
+            label = f"MMoE, batch {batch}"
+            by_size.loglog(of["runs"], of["microseconds"], marker=marker, color=colors["mmoe"], label=label)
+        by_size.axvline(CHUNK, color="black", lw=0.8, ls=":", label="trained together by the program")
         by_size.set_xlabel("runs trained together")
-        colors = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
         for model, color in colors.items():
-            of = table[(table["model"] == model) & (table["runs"] == CHUNK_SIZE)].sort_values("batch")
+            of = table[(table["model"] == model) & (table["runs"] == CHUNK)].sort_values("batch")
             by_batch.loglog(of["batch"], of["microseconds"], marker="o", color=color, label=model)
-        by_batch.set_xlabel(f"batch size, {CHUNK_SIZE} runs together")
+        by_batch.set_xlabel(f"batch size, {CHUNK} runs together")
         for axes in (by_size, by_batch):
             axes.set_ylabel("µs per run-step on one core")
             axes.legend()
@@ -284,7 +311,7 @@ def grid(seconds: float, folder: Path) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, nargs="+", default=[32])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--grid", action="store_true", help="population sizes and batches instead of rivals")
@@ -292,7 +319,9 @@ def main() -> None:
     if options.grid:
         grid(options.seconds, Path(__file__).parents[1] / "results" / "bench")
     else:
-        compare(options.batch, options.repeats, options.seconds)
+        print(f"{platform.platform()}, {cores()} cores, PyTorch {torch.__version__}")
+        for batch in options.batch:
+            compare(batch, options.repeats, options.seconds)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from mmoe_repro.compiler import can_compile
 from mmoe_repro.config import Adam, Training
 from mmoe_repro.errors import UsageError
-from mmoe_repro.gradients import can_compile
 from mmoe_repro.models import MMoE, OMoE, SharedBottom
 from mmoe_repro.population import Population, Seed, build_model
-from mmoe_repro.streams import Stream
+from mmoe_repro.streams import Streams
 from mmoe_repro.synthetic import SyntheticLaw
 
 LAW = SyntheticLaw(
@@ -24,10 +24,22 @@ LAW = SyntheticLaw(
 SEEDS = [Seed(seed, seed) for seed in (3, 4, 5, 6, 7)]
 
 
+def batches(law, seed, batch, dtype=torch.float64):
+    """A run's examples, one after the other, cut into batches."""
+    streams = Streams(law, [seed.data], dtype)
+    x, y = torch.empty(0, law.dimension, dtype=dtype), torch.empty(0, law.tasks, dtype=dtype)
+    while True:
+        while len(x) < batch:
+            more_x, more_y = streams.take(48)
+            x, y = torch.cat([x, more_x[0]]), torch.cat([y, more_y[0]])
+        yield x[:batch], y[:batch]
+        x, y = x[batch:], y[batch:]
+
+
 def ordinary_loop(build, law, training, seed, dtype=torch.float64):
     """Train one run as anybody would; return the loss of every step and the trained model."""
     model = build_model(build, seed.init).to(dtype)
-    stream = Stream(law, seed.data, dtype)
+    stream = batches(law, seed, training.batch_size, dtype)
     settings = training.optimizer
     optimizer = torch.optim.Adam(
         model.parameters(),
@@ -40,9 +52,7 @@ def ordinary_loop(build, law, training, seed, dtype=torch.float64):
     )
     losses = []
     for _ in range(training.steps):
-        x = torch.empty(training.batch_size, law.dimension, dtype=dtype)
-        y = torch.empty(training.batch_size, law.tasks, dtype=dtype)
-        stream.take_into(x, y)
+        x, y = next(stream)
         task_losses = (model(x) - y).square().mean(0)
         optimizer.zero_grad()
         task_losses.sum().backward()
@@ -62,16 +72,18 @@ def small(model):
     return lambda: model(20, LAW.tasks, **widths, tower=[4])
 
 
-@pytest.mark.filterwarnings("error:cannot compile")
-@pytest.mark.parametrize(
-    "compiled",
-    [False, pytest.param(True, marks=pytest.mark.skipif(not can_compile(), reason="there is no C++ compiler"))],
-    ids=["traced", "compiled"],
-)
+without_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+without_compiler = pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=without_compiler)], ids=["traced", "compiled"])
 @pytest.mark.parametrize("model", [SharedBottom, OMoE, MMoE])
-def test_five_runs_equal_five_ordinary_loops(model, compiled):
-    training = Training(steps=200, batch_size=16, window=1)
-    together = train(Population(small(model), LAW, training, SEEDS, torch.float64, compiled=compiled)).curves()
+def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
+    training = Training(steps=200, batch_size=16, window=1, device=device)
+    population = Population(small(model), LAW, training, SEEDS, torch.float64, compiled=compiled)
+    population._streams = Streams(LAW, [seed.data for seed in SEEDS], torch.float64)  # the CPU's examples
+    together = train(population).curves()
     for run, seed in enumerate(SEEDS):
         alone, _ = ordinary_loop(small(model), LAW, training, seed)
         np.testing.assert_allclose(together[run], alone, rtol=1e-6)
@@ -115,7 +127,7 @@ def test_evaluation_is_that_of_the_single_model():
     population = train(Population(small(MMoE), LAW, training, SEEDS[:2], torch.float64))
     evaluation = population.evaluate()
     _, model = ordinary_loop(small(MMoE), LAW, training, SEEDS[1])
-    x, y = Stream(LAW, SEEDS[1].data, torch.float64).test_set()
+    x, y = Streams(LAW, [SEEDS[1].data], torch.float64).test_set(0)
     with torch.no_grad():
         predictions, units = model(x), model.hidden(x)
     np.testing.assert_allclose(evaluation.loss[1], (predictions - y).square().mean(0), rtol=1e-6)
@@ -125,8 +137,8 @@ def test_evaluation_is_that_of_the_single_model():
 
 def test_a_dead_tower_is_stuck_at_the_label_variance():
     population = Population(small(SharedBottom), LAW, Training(steps=100), SEEDS[:2])
-    population._parameters["towers.hidden.layers.0.weight"][0, 1] = 0
-    population._parameters["towers.hidden.layers.0.bias"][0, 1] = -1
+    population._state.parameters["towers.hidden.layers.0.weight"][0, 1] = 0
+    population._state.parameters["towers.hidden.layers.0.bias"][0, 1] = -1
     evaluation = population.evaluate()
     assert evaluation.prediction_sd[0, 1] == 0
     assert evaluation.dead_units[0].tolist()[1] == 1
@@ -139,7 +151,7 @@ def test_a_run_that_diverges_leaves_the_others_alone():
     def run(poison):
         population = Population(small(MMoE), LAW, Training(steps=100, window=10), SEEDS[:3])
         if poison:
-            population._parameters["experts.layers.0.weight"][1] = torch.nan
+            population._state.parameters["experts.layers.0.weight"][1] = torch.nan
         return train(population).curves()
 
     healthy, poisoned = run(False), run(True)
@@ -182,7 +194,7 @@ def test_the_global_generator_is_left_as_it_was():
 def test_data_seed_and_init_seed_are_separate():
     training = Training(steps=32, window=32)
     same_init = Population(small(MMoE), LAW, training, [Seed(1, 9), Seed(2, 9)])
-    first, second = (same_init._parameters["gate.weight"][run] for run in range(2))
+    first, second = (same_init._state.parameters["gate.weight"][run] for run in range(2))
     assert torch.equal(first, second)
     same_init.advance()
     assert not torch.equal(same_init._x[0], same_init._x[1])
@@ -198,7 +210,7 @@ class _Own(torch.nn.Module):
         return self.linear(x) * x.new_tensor([self.scale])
 
 
-@pytest.mark.skipif(not can_compile(), reason="there is no C++ compiler")
+@without_compiler
 def test_compiled_models_that_differ_in_a_constant_are_told_apart():
     def first_losses(scale, compiled):
         population = Population(lambda: _Own(scale), LAW, Training(steps=32, window=32), SEEDS[:2], compiled=compiled)
@@ -215,10 +227,10 @@ def test_frozen_parameters_stay():
         return model
 
     population = Population(build, LAW, Training(steps=32, window=32), SEEDS[:2])
-    before = {name: value.clone() for name, value in population._fixed.items()}
+    before = {name: value.clone() for name, value in population._state.fixed.items()}
     assert list(before) == ["linear.bias"]
     train(population)
-    assert torch.equal(population._fixed["linear.bias"], before["linear.bias"])
+    assert torch.equal(population._state.fixed["linear.bias"], before["linear.bias"])
 
 
 def test_a_penalty_is_added_to_the_loss():
@@ -229,17 +241,16 @@ def test_a_penalty_is_added_to_the_loss():
     decayed = Training(steps=64, window=32, optimizer=Adam(eps=1e-4))
     penalised = train(Population(Shrunk, LAW, decayed, SEEDS[:2], torch.float64))
     # The gradient of half the squared norm is the weight itself: Adam's weight decay, on the weights alone.
-    model, stream = build_model(Shrunk, SEEDS[1].init).double(), Stream(LAW, SEEDS[1].data, torch.float64)
+    model, stream = build_model(Shrunk, SEEDS[1].init).double(), batches(LAW, SEEDS[1], 32)
     optimizer = torch.optim.Adam(
         [{"params": [model.linear.weight], "weight_decay": 1.0}, {"params": [model.linear.bias]}], lr=0.01, eps=1e-4
     )
     for _ in range(64):
-        x, y = torch.empty(32, 20, dtype=torch.float64), torch.empty(32, 2, dtype=torch.float64)
-        stream.take_into(x, y)
+        x, y = next(stream)
         optimizer.zero_grad()
         (model(x) - y).square().mean(0).sum().backward()
         optimizer.step()
-    np.testing.assert_allclose(penalised._parameters["linear.weight"][1], model.linear.weight.detach(), rtol=1e-6)
+    np.testing.assert_allclose(penalised._state.parameters["linear.weight"][1], model.linear.weight.detach(), rtol=1e-6)
 
 
 def test_state_that_cannot_be_stacked_is_refused_with_the_fix():

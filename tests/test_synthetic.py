@@ -39,10 +39,16 @@ def law(settings=FIGURE2_M4, **changes):
     return SyntheticLaw(**{**settings, **changes})
 
 
+def draw(one, count, weights, generator):
+    return one.draw(
+        weights, *(torch.randn(count, size, dtype=weights.dtype, generator=generator) for size in one.normals)
+    )
+
+
 def sample(one, count=1_000_000, seed=0):
     generator = torch.Generator().manual_seed(seed)
     weights = one.weights(generator, torch.float64)
-    parts = [one.draw(100_000, weights, generator)[1] for _ in range(count // 100_000)]
+    parts = [draw(one, 100_000, weights, generator)[1] for _ in range(count // 100_000)]
     return torch.cat(parts).numpy()
 
 
@@ -84,7 +90,7 @@ def test_a_linear_law_is_its_weights_and_noise():
     one = law(LINEAR, noise_variance=0.0, correlation=0.2)
     generator = torch.Generator().manual_seed(1)
     weights = one.weights(generator, torch.float64)
-    x, y = one.draw(50, weights, generator)
+    x, y = draw(one, 50, weights, generator)
     assert torch.allclose(y, x @ weights.T)
     assert one.label_pearson == pytest.approx(0.2)
 
@@ -93,7 +99,7 @@ def test_the_law_is_the_papers_formula_written_as_loops():
     one = law()
     generator = torch.Generator().manual_seed(2)
     weights = one.weights(generator, torch.float64)
-    x, _ = one.draw(5, weights, generator)
+    x, _ = draw(one, 5, weights, generator)
     expected = np.zeros((5, 2))
     for n in range(5):
         for k in range(2):
@@ -123,7 +129,7 @@ def test_the_same_generator_gives_the_same_x_and_noise_at_every_p():
         one = law(correlation=correlation)
         generator = torch.Generator().manual_seed(4)
         weights = one.weights(generator, torch.float64)
-        x, y = one.draw(10, weights, generator)
+        x, y = draw(one, 10, weights, generator)
         drawn.append((weights[0], x, y - one.signal(x, weights)))
     for first, second in zip(*drawn, strict=True):
         assert torch.allclose(first, second, atol=1e-14)

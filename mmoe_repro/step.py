@@ -1,0 +1,172 @@
+"""One step of a whole population, losses, gradients and Adam, as one function traced once."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from mmoe_repro.config import Training
+from mmoe_repro.errors import UsageError
+
+
+class Method(nn.Module):
+    """A module's method as a module, so that `functional_call` can reach it; its state's names start with `module.`."""
+
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module, self.method = module, method
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Call the method."""
+        return getattr(self.module, self.method)(*inputs)  # type: ignore[no-any-return]
+
+    def call(self, state: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+        """Call the method with other parameters and buffers."""
+        prefixed = {f"module.{name}": value for name, value in state.items()}
+        result: Tensor = functional_call(self, prefixed, inputs)
+        return result
+
+
+def optional_method(module: nn.Module, name: str) -> Method | None:
+    """A method that a model may offer; a layer of this name is not one."""
+    found = getattr(module, name, None)
+    return Method(module, name) if callable(found) and not isinstance(found, nn.Module) else None
+
+
+@dataclass
+class State:
+    """What the step of a population reads and changes, every tensor with the runs along its first axis.
+
+    Attributes:
+        parameters: trained, by name.
+        moments: Adam's running means for each parameter: of the gradient, of its square, and with `amsgrad` the
+            largest of the latter so far.
+        fixed: frozen parameters and buffers, by name.
+    """
+
+    parameters: dict[str, Tensor]
+    moments: list[list[Tensor]]
+    fixed: dict[str, Tensor]
+
+    def tensors(self) -> list[Tensor]:
+        """All of them, in the order in which the traced step takes them."""
+        return [*self.parameters.values(), *(m for kind in self.moments for m in kind), *self.fixed.values()]
+
+
+def rates(training: Training, step: int) -> tuple[float, float]:
+    """What Adam's bias correction makes of its settings at a step, counted from 1.
+
+    Returns:
+        lr / (1 − β1ᵗ), and 1 / sqrt(1 − β2ᵗ).
+    """
+    first, second = training.optimizer.betas
+    return training.learning_rate / (1 - first**step), 1 / math.sqrt(1 - second**step)
+
+
+def adam(parameter: Tensor, moments: Sequence[Tensor], gradient: Tensor, rate: Tensor, settings: Training) -> None:
+    """Update a parameter and its moments in place, as `torch.optim.Adam` does (Kingma and Ba 2015, algorithm 1).
+
+    It works on each weight alone, so on the stack as on a single run.
+
+    Args:
+        parameter: of any shape.
+        moments: as in `State`, of this parameter; of its shape.
+        gradient: of its shape.
+        rate: the two numbers of `rates`.
+        settings: how to train.
+    """
+    optimizer = settings.optimizer
+    beta1, beta2 = optimizer.betas
+    decay = optimizer.weight_decay
+    if decay and optimizer.decoupled_weight_decay:
+        parameter.mul_(1 - settings.learning_rate * decay)
+    elif decay:
+        gradient = gradient + decay * parameter
+    mean, square, *largest = moments
+    mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    if largest:
+        square = torch.maximum(largest[0], square, out=largest[0])
+    parameter.sub_(rate[0] * mean / (square.sqrt() * rate[1] + optimizer.eps))
+
+
+#: Maps stacked parameters, fixed tensors, x and y to the gradients of the parameters and the losses `(runs, tasks)`.
+Gradients = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor, Tensor], tuple[list[Tensor], Tensor]]
+
+
+def gradients(module: nn.Module, state: State) -> Gradients:
+    """The losses of all runs and their gradients, as a function of stacked tensors in the order of `state`.
+
+    The ordinary module is vectorised over runs by `torch.func.vmap` and differentiated by `torch.func.grad`. A run's
+    loss is the sum over tasks of the mean squared error, plus the module's `penalty(x)` if it has one.
+
+    Args:
+        module: of one run, mapping x `(batch, features)` to predictions `(batch, tasks)`.
+        state: of the population.
+    """
+    penalty = optional_method(module, "penalty")
+    names = [*state.parameters, *state.fixed]
+
+    def loss(parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor) -> Any:
+        values = dict(zip(names, [*parameters, *fixed], strict=True))
+        task_losses = (functional_call(module, values, (x,)) - y).square().mean(0)
+        total = task_losses.sum()
+        return total if penalty is None else total + penalty.call(values, x), task_losses
+
+    def of_all(
+        parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        found, (_, task_losses) = vmap(grad_and_value(loss, has_aux=True))(list(parameters), list(fixed), x, y)
+        return found, task_losses
+
+    return of_all
+
+
+def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y: Tensor) -> GraphModule:
+    """Trace a step of a population into a plain list of tensor operations, at a fraction of the cost.
+
+    Args:
+        module: of one run, mapping x `(batch, features)` to predictions `(batch, tasks)`.
+        state: as it is before a step; left as it is.
+        training: how to train.
+        x: features `(runs, batch, features)`, to know their shape.
+        y: labels `(runs, batch, tasks)`, to know their shape.
+
+    Returns:
+        a module to be called with the tensors of a state, which it changes, x, y, the two numbers of `rates`, and a
+        tensor `(runs, tasks)` that it fills with the losses before the update.
+
+    Raises:
+        UsageError: the module keeps state that a population cannot stack.
+    """
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor):
+                raise UsageError(f"{type(part).__name__}.{name} is a plain tensor; make it a buffer or a parameter")
+    trained = len(state.parameters)
+    changed = trained * (1 + len(state.moments))
+    differentiate = gradients(module, state)
+
+    def step(*arguments: Tensor) -> tuple[()]:
+        *tensors, x, y, rate, losses = arguments
+        found, task_losses = differentiate(tensors[:trained], tensors[changed:], x, y)
+        for number, gradient in enumerate(found):
+            parameter, *moments = tensors[number:changed:trained]
+            adam(parameter, moments, gradient, rate, training)
+        losses.copy_(task_losses)
+        return ()
+
+    rate, losses = y.new_ones(2), y.new_empty(y.shape[0], y.shape[-1])
+    # Tracing executes the step once, so it gets values of its own.
+    tried = [value.clone(memory_format=torch.preserve_format) for value in (*state.tensors(), x, y)]
+    traced = make_fx(step)(*tried, rate, losses)
+    for (name, before), after in zip(state.fixed.items(), tried[changed:-2], strict=True):
+        if not torch.equal(before, after):
+            raise UsageError(f"{name} changes in forward (running statistics?); a population cannot stack that")
+    return traced
