@@ -48,11 +48,13 @@ def compile_traced(traced: GraphModule, arguments: Sequence[Tensor]) -> Callable
         # The trace's example values bring their own fake tensors, of which the compiler wants to make its own.
         for node in traced.graph.nodes:
             node.meta.pop("val", None)
+        on_cpu = arguments[0].device.type == "cpu"
         options = {
             "cpp.threads": 1,
             "compile_threads": 1,  # no pool of compiling processes
             "size_asserts": False,  # it is always called with these shapes
-            "cpp_wrapper": arguments[0].device.type == "cpu",  # calling the kernels from Python costs a tenth more
+            "cpp_wrapper": on_cpu,  # calling the kernels from Python costs a tenth more
+            "deterministic": not on_cpu,  # no choice between a GPU's kernels by timing them
         }
         try:
             _compiled[key] = torch._inductor.compile(traced, list(arguments), options=options)

@@ -12,7 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmoe_repro.compiler import compile_traced
 
-#: Examples are made this many at a time, so that a run's do not depend on how many are asked for at once.
+#: A CPU makes examples so many at a time, so that a run's do not depend on how many are asked for at once.
 UNIT = 16
 
 
@@ -38,46 +38,42 @@ class CPUNormals:
 
     Args:
         seeds: one for each run.
+        count: examples at a time, a multiple of `UNIT`.
         size: numbers in an example.
         dtype: of the numbers.
-        compiled: whether to compile `box_muller` for the training examples, which rounds some last bits differently.
+        compiled: whether to compile `box_muller`, which rounds some last bits differently.
     """
 
-    def __init__(self, seeds: Sequence[SeedSequence], size: int, dtype: torch.dtype, compiled: bool) -> None:
+    def __init__(
+        self, seeds: Sequence[SeedSequence], count: int, size: int, dtype: torch.dtype, compiled: bool = False
+    ) -> None:
         self._generators = [SFC64(seed) for seed in seeds]
-        self._size, self._dtype, self._compiled = size, dtype, compiled
-        self._ready: dict[int, tuple[Tensor, Tensor, Callable[..., Any]]] = {}
+        shape = (count // UNIT, 2, UNIT // 2 * size)
+        self._words = torch.zeros(shape, dtype=torch.int32)
+        self._numbers = torch.zeros(len(seeds), *shape, dtype=dtype)
+        self._taken = self._numbers.view(len(seeds), count, size)
+        self._transform: Callable[..., Any] = box_muller
+        if compiled:
+            arguments = (self._words, self._numbers[0])
+            self._transform = compile_traced(make_fx(box_muller)(*arguments), arguments)
 
-    def take(self, count: int) -> Tensor:
-        """The next numbers `(runs, count, size)`, in a tensor that the next call with this count overwrites."""
-        if count not in self._ready:
-            self._ready[count] = self._prepare(count)
-        words, out, transform = self._ready[count]
-        flat = words.numpy().reshape(-1).view(np.uint64)
+    def take(self) -> Tensor:
+        """The next numbers `(runs, count, size)`, in a tensor that the next call overwrites."""
+        bits = self._words.numpy().reshape(-1).view(np.uint64)
         # Run by run, in a core's cache.
-        for of_run, bits in zip(out, self._generators, strict=True):
-            flat[:] = bits.random_raw(flat.size)
-            transform(words, of_run)
-        return out.view(len(out), count, self._size)
-
-    def _prepare(self, count: int) -> tuple[Tensor, Tensor, Callable[..., Any]]:
-        shape = (count // UNIT, 2, UNIT // 2 * self._size)
-        words, out = (
-            torch.zeros(shape, dtype=torch.int32),
-            torch.empty(len(self._generators), *shape, dtype=self._dtype),
-        )
-        if not self._compiled:
-            return words, out, box_muller
-        return words, out, compile_traced(make_fx(box_muller)(words, out[0]), (words, out[0]))
+        for numbers, generator in zip(self._numbers, self._generators, strict=True):
+            bits[:] = generator.random_raw(bits.size)
+            self._transform(self._words, numbers)
+        return self._taken
 
     def state_dict(self) -> list[Any]:
         """Where the generators stand."""
-        return [bits.state["state"]["state"].tolist() for bits in self._generators]
+        return [generator.state["state"]["state"].tolist() for generator in self._generators]
 
     def load_state_dict(self, states: list[Any]) -> None:
         """Go on from where `state_dict` was called."""
-        for bits, state in zip(self._generators, states, strict=True):
-            bits.state = {**bits.state, "state": {"state": np.array(state, dtype=np.uint64)}}
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.state = {**generator.state, "state": {"state": np.array(state, dtype=np.uint64)}}
 
 
 class GPUNormals:
@@ -85,22 +81,21 @@ class GPUNormals:
 
     Args:
         seeds: one for each run.
+        count: examples at a time.
         size: numbers in an example.
         dtype: of the numbers.
     """
 
-    def __init__(self, seeds: Sequence[SeedSequence], size: int, dtype: torch.dtype) -> None:
+    def __init__(self, seeds: Sequence[SeedSequence], count: int, size: int, dtype: torch.dtype) -> None:
         drawn = [int(seed.generate_state(1, np.uint64)[0]) for seed in seeds]
         self._generators = [torch.Generator("cuda").manual_seed(seed) for seed in drawn]
-        self._size, self._dtype = size, dtype
+        self._numbers = torch.zeros(len(seeds), count, size, dtype=dtype, device="cuda")
 
-    def take(self, count: int) -> Tensor:
-        """The next numbers `(runs, count, size)`."""
-        shape = (len(self._generators), count, self._size)
-        out = torch.empty(shape, dtype=self._dtype, device="cuda")
-        for of_run, generator in zip(out, self._generators, strict=True):
-            of_run.normal_(generator=generator)
-        return out
+    def take(self) -> Tensor:
+        """The next numbers `(runs, count, size)`, in a tensor that the next call overwrites."""
+        for numbers, generator in zip(self._numbers, self._generators, strict=True):
+            numbers.normal_(generator=generator)
+        return self._numbers
 
     def state_dict(self) -> list[Any]:
         """Where the generators stand."""

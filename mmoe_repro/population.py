@@ -17,7 +17,7 @@ from torch.func import functional_call, stack_module_state
 from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Training
 from mmoe_repro.normals import UNIT
-from mmoe_repro.step import State, optional_method, rates, trace_step
+from mmoe_repro.step import State, corrections, optional_method, trace_step
 from mmoe_repro.streams import Law, Streams, derived
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
@@ -83,19 +83,18 @@ class Population:
         models = [build_model(build, seed.init).to(device=device, dtype=dtype) for seed in seeds]
         self._template = models[0]
         self._state = _stack(models, kinds_of_moments=3 if training.optimizer.amsgrad else 2)
-        self._streams = Streams(law, [seed.data for seed in seeds], dtype, device, compiled)
-
         runs, batch = len(seeds), training.batch_size
         # Examples come in units of sixteen, so this many batches fill whole units.
         whole = UNIT // math.gcd(UNIT, batch)
         self._ahead = whole * max(1, _PREFETCH // (whole * batch))
-        # The next steps' batches, rates and losses stay in one place, and each step has its views of them.
-        self._x = torch.empty(runs, self._ahead, batch, law.dimension, dtype=dtype, device=device)
-        self._y = torch.empty(runs, self._ahead, batch, law.tasks, dtype=dtype, device=device)
-        self._rates = torch.empty(self._ahead, 2, dtype=dtype, device=device)
-        self._losses = torch.empty(self._ahead, runs, law.tasks, dtype=dtype, device=device)
+        self._streams = Streams(law, [seed.data for seed in seeds], self._ahead * batch, dtype, device, compiled)
+        # The next steps' batches, corrections and losses stay in one place, and each step has its views of them.
+        self._x = torch.zeros(runs, self._ahead, batch, law.dimension, dtype=dtype, device=device)
+        self._y = torch.zeros(runs, self._ahead, batch, law.tasks, dtype=dtype, device=device)
+        self._corrections = torch.zeros(self._ahead, 2, dtype=dtype, device=device)
+        self._losses = torch.zeros(self._ahead, runs, law.tasks, dtype=dtype, device=device)
         self._arguments = [
-            (*self._state.tensors(), self._x[:, i], self._y[:, i], self._rates[i], self._losses[i])
+            (*self._state.tensors(), self._x[:, i], self._y[:, i], self._corrections[i], self._losses[i])
             for i in range(self._ahead)
         ]
         self.step = 0
@@ -116,8 +115,8 @@ class Population:
         """Train on the next examples, some two thousand per run; return the steps done."""
         steps = min(self._ahead, self.training.steps - self.step)
         self._draw()
-        of_steps = [rates(self.training, self.step + 1 + i) for i in range(self._ahead)]
-        self._rates.copy_(torch.tensor(of_steps, dtype=self._rates.dtype))
+        of_steps = [corrections(self.training, self.step + 1 + i) for i in range(self._ahead)]
+        self._corrections.copy_(torch.tensor(of_steps, dtype=self._corrections.dtype))
         self._run(steps)
         # One sum for each window, in double precision.
         window = self.training.window
@@ -134,8 +133,9 @@ class Population:
             return
         for arguments in self._arguments[:steps]:
             self._step(*arguments)
-        if self.training.device == "cuda" and self._recorded is None:
-            # After a first pass, since recording may not load kernels or allocate their workspaces.
+        to_come = self.training.steps - self.step - steps
+        if self.training.device == "cuda" and self._recorded is None and to_come >= self._ahead:
+            # After a first pass, since kernels may not be loaded while recording.
             self._recorded = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._recorded):
                 for arguments in self._arguments:
@@ -143,7 +143,7 @@ class Population:
 
     def _draw(self) -> None:
         """Fill the batches of the next steps."""
-        x, y = self._streams.take(self._ahead * self.training.batch_size)
+        x, y = self._streams.take()
         self._x.copy_(x.view_as(self._x))
         self._y.copy_(y.view_as(self._y))
 

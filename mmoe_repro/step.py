@@ -59,7 +59,7 @@ class State:
         return [*self.parameters.values(), *(m for kind in self.moments for m in kind), *self.fixed.values()]
 
 
-def rates(training: Training, step: int) -> tuple[float, float]:
+def corrections(training: Training, step: int) -> tuple[float, float]:
     """What Adam's bias correction makes of its settings at a step, counted from 1.
 
     Returns:
@@ -69,7 +69,9 @@ def rates(training: Training, step: int) -> tuple[float, float]:
     return training.learning_rate / (1 - first**step), 1 / math.sqrt(1 - second**step)
 
 
-def adam(parameter: Tensor, moments: Sequence[Tensor], gradient: Tensor, rate: Tensor, settings: Training) -> None:
+def adam(
+    parameter: Tensor, moments: Sequence[Tensor], gradient: Tensor, correction: Tensor, training: Training
+) -> None:
     """Update a parameter and its moments in place, as `torch.optim.Adam` does (Kingma and Ba 2015, algorithm 1).
 
     It works on each weight alone, so on the stack as on a single run.
@@ -78,14 +80,14 @@ def adam(parameter: Tensor, moments: Sequence[Tensor], gradient: Tensor, rate: T
         parameter: of any shape.
         moments: as in `State`, of this parameter; of its shape.
         gradient: of its shape.
-        rate: the two numbers of `rates`.
-        settings: how to train.
+        correction: the two numbers of `corrections`.
+        training: how to train.
     """
-    optimizer = settings.optimizer
+    optimizer = training.optimizer
     beta1, beta2 = optimizer.betas
     decay = optimizer.weight_decay
     if decay and optimizer.decoupled_weight_decay:
-        parameter.mul_(1 - settings.learning_rate * decay)
+        parameter.mul_(1 - training.learning_rate * decay)
     elif decay:
         gradient = gradient + decay * parameter
     mean, square, *largest = moments
@@ -93,7 +95,7 @@ def adam(parameter: Tensor, moments: Sequence[Tensor], gradient: Tensor, rate: T
     square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
     if largest:
         square = torch.maximum(largest[0], square, out=largest[0])
-    parameter.sub_(rate[0] * mean / (square.sqrt() * rate[1] + optimizer.eps))
+    parameter.sub_(correction[0] * mean / (square.sqrt() * correction[1] + optimizer.eps))
 
 
 #: Maps stacked parameters, fixed tensors, x and y to the gradients of the parameters and the losses `(runs, tasks)`.
@@ -139,8 +141,8 @@ def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y
         y: labels `(runs, batch, tasks)`, to know their shape.
 
     Returns:
-        a module to be called with the tensors of a state, which it changes, x, y, the two numbers of `rates`, and a
-        tensor `(runs, tasks)` that it fills with the losses before the update.
+        a module to be called with the tensors of a state, which it changes, x, y, the two numbers of `corrections`,
+        and a tensor `(runs, tasks)` that it fills with the losses before the update.
 
     Raises:
         UsageError: the module keeps state that a population cannot stack.
@@ -154,18 +156,18 @@ def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y
     differentiate = gradients(module, state)
 
     def step(*arguments: Tensor) -> tuple[()]:
-        *tensors, x, y, rate, losses = arguments
+        *tensors, x, y, correction, losses = arguments
         found, task_losses = differentiate(tensors[:trained], tensors[changed:], x, y)
         for number, gradient in enumerate(found):
             parameter, *moments = tensors[number:changed:trained]
-            adam(parameter, moments, gradient, rate, training)
+            adam(parameter, moments, gradient, correction, training)
         losses.copy_(task_losses)
         return ()
 
-    rate, losses = y.new_ones(2), y.new_empty(y.shape[0], y.shape[-1])
+    correction, losses = y.new_ones(2), y.new_empty(y.shape[0], y.shape[-1])
     # Tracing executes the step once, so it gets values of its own.
     tried = [value.clone(memory_format=torch.preserve_format) for value in (*state.tensors(), x, y)]
-    traced = make_fx(step)(*tried, rate, losses)
+    traced = make_fx(step)(*tried, correction, losses)
     for (name, before), after in zip(state.fixed.items(), tried[changed:-2], strict=True):
         if not torch.equal(before, after):
             raise UsageError(f"{name} changes in forward (running statistics?); a population cannot stack that")

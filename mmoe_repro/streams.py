@@ -59,76 +59,94 @@ class Streams:
     """The examples of several runs in the order in which they see them.
 
     With `law.examples` a finite training set is drawn once for each run, and its stream is reshuffled passes over it,
-    one after the other; a batch may span two of them.
+    one after the other; a block may span several.
 
     Args:
         law: the data law.
         seeds: the runs' data seeds.
+        count: examples of a run in a block.
         dtype: of features and labels.
         device: where they are drawn, `cpu` or `cuda`; a GPU gives other numbers than a CPU.
-        compiled: whether the streams' normal numbers are made by a compiled function.
+        compiled: whether fresh examples are made of compiled normal numbers.
+
+    Raises:
+        ValueError: `count` is no multiple of `UNIT`.
     """
 
     def __init__(
         self,
         law: Law,
         seeds: Sequence[int],
+        count: int,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         compiled: bool = False,
     ) -> None:
-        self._law, self._seeds, self._device = law, seeds, device
+        if count % UNIT:
+            raise ValueError(f"count={count}: must be a multiple of {UNIT}")
+        self._law, self._seeds, self._count, self._device = law, seeds, count, device
         self._weights = torch.stack([law.weights(generator(seed, "weights"), dtype) for seed in seeds]).to(device)
-        self._normals = self._normals_for(seeds, "examples", compiled)
         self._taken = 0
-        self._training_set: tuple[Tensor, Tensor] | None = None
-        if law.examples is not None:
-            self._training_set = self._draw(math.ceil(law.examples / UNIT) * UNIT, self._weights, self._normals)
+        self._orders: dict[tuple[int, int], Tensor] = {}
+        self._normals: list[CPUNormals | GPUNormals] = []
+        if law.examples is None:
+            self._normals = self._sources(seeds, "examples", count, compiled)
+        else:
+            sources = self._sources(seeds, "examples", math.ceil(law.examples / UNIT) * UNIT)
+            self._training_set = self._draw(self._weights, sources)
 
-    def _normals_for(self, seeds: Sequence[int], purpose: str, compiled: bool) -> list[CPUNormals | GPUNormals]:
+    def _sources(
+        self, seeds: Sequence[int], purpose: str, count: int, compiled: bool = False
+    ) -> list[CPUNormals | GPUNormals]:
         """The sources of a law's normal numbers, one for each tensor that it takes."""
         dtype, sources = self._weights.dtype, list[CPUNormals | GPUNormals]()
         for number, size in enumerate(self._law.normals):
             of_runs = [derived(seed, purpose, number) for seed in seeds]
-            on_gpu = self._device == "cuda"
-            sources.append(GPUNormals(of_runs, size, dtype) if on_gpu else CPUNormals(of_runs, size, dtype, compiled))
+            if self._device == "cuda":
+                sources.append(GPUNormals(of_runs, count, size, dtype))
+            else:
+                sources.append(CPUNormals(of_runs, count, size, dtype, compiled))
         return sources
 
-    def _draw(self, count: int, weights: Tensor, normals: Sequence[CPUNormals | GPUNormals]) -> tuple[Tensor, Tensor]:
-        x, y = vmap(self._law.draw)(weights, *(source.take(count) for source in normals))
+    def _draw(self, weights: Tensor, sources: Sequence[CPUNormals | GPUNormals]) -> tuple[Tensor, Tensor]:
+        x, y = vmap(self._law.draw)(weights, *(source.take() for source in sources))
         return x, y
 
-    def take(self, count: int) -> tuple[Tensor, Tensor]:
-        """The next examples of every run, to be used before the next are taken.
+    def take(self) -> tuple[Tensor, Tensor]:
+        """The next block of every run, to be used before the next one is taken.
 
         Returns:
             x `(runs, count, dimension)`, y `(runs, count, tasks)`.
-
-        Raises:
-            ValueError: `count` is no multiple of `UNIT`.
         """
-        if count % UNIT:
-            raise ValueError(f"count={count}: must be a multiple of {UNIT}")
-        first, self._taken = self._taken, self._taken + count
-        if self._training_set is None:
-            return self._draw(count, self._weights, self._normals)
-        order = torch.stack([self._order(seed, first, count) for seed in self._seeds]).to(self._device)
+        first, self._taken = self._taken, self._taken + self._count
+        if self._normals:
+            return self._draw(self._weights, self._normals)
+        order = self._order(first).to(self._device)
         runs = torch.arange(len(self._seeds), device=self._device)[:, None]
         x, y = self._training_set
         return x[runs, order], y[runs, order]
 
-    def _order(self, seed: int, first: int, count: int) -> Tensor:
-        """Positions in the training set of a run's examples from the `first` on."""
+    def _order(self, first: int) -> Tensor:
+        """Positions in the training set `(runs, count)` of the block that begins with example `first`."""
         size = self._law.examples
         assert size is not None
-        passes = range(first // size, (first + count - 1) // size + 1)
-        orders = [torch.randperm(size, generator=generator(seed, "shuffles", number)) for number in passes]
-        return torch.cat(orders)[first - passes[0] * size :][:count]
+        passes = range(first // size, (first + self._count - 1) // size + 1)
+        before = self._orders  # a pass may go on from block to block
+        self._orders = {
+            (seed, number): before[seed, number]
+            if (seed, number) in before
+            else torch.randperm(size, generator=generator(seed, "shuffles", number))
+            for seed in self._seeds
+            for number in passes
+        }
+        start = first - passes[0] * size
+        rows = [torch.cat([self._orders[seed, number] for number in passes]) for seed in self._seeds]
+        return torch.stack([row[start : start + self._count] for row in rows])
 
     def test_set(self, run: int) -> tuple[Tensor, Tensor]:
         """A run's test examples, the same at every call: x `(10000, dimension)`, y `(10000, tasks)`."""
-        normals = self._normals_for([self._seeds[run]], "test", compiled=False)
-        x, y = self._draw(TEST_EXAMPLES, self._weights[run : run + 1], normals)
+        sources = self._sources([self._seeds[run]], "test", TEST_EXAMPLES)
+        x, y = self._draw(self._weights[run : run + 1], sources)
         return x[0], y[0]
 
     def state_dict(self) -> dict[str, Any]:

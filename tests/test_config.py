@@ -24,7 +24,7 @@ def test_the_training_files_defaults_are_those_of_the_class():
     assert OmegaConf.to_object(composed().training) == config.Training()
 
 
-@pytest.mark.parametrize("overrides", [["runs=3"], ["seed=7"], ["name=other"], ["training.device=cpu"], ["workers=1"]])
+@pytest.mark.parametrize("overrides", [["runs=3"], ["seed=7"], ["name=other"], ["workers=1"]])
 def test_what_does_not_decide_a_run_is_not_part_of_the_cell(overrides):
     assert job(*overrides).cell == job().cell
 
@@ -33,7 +33,7 @@ def test_what_does_not_decide_a_run_is_not_part_of_the_cell(overrides):
     "override",
     [
         *("data.correlation=0.6", "data.c=0.5", "model.experts=7", "model.bias=false", "training.batch_size=16"),
-        *("training.optimizer.eps=1e-7", "data_seed=0", "init_seed=0", "training.steps=20000"),
+        *("training.optimizer.eps=1e-7", "data_seed=0", "init_seed=0", "training.steps=20000", "training.device=cuda"),
     ],
 )
 def test_what_decides_a_run_makes_another_cell(override):

@@ -14,12 +14,12 @@ from mmoe_repro.normals import UNIT, CPUNormals, GPUNormals, box_muller
 SEEDS = [SeedSequence(seed) for seed in (3, 4)]
 
 
-def normals(size=5, dtype=torch.float64, compiled=False):
-    return CPUNormals(SEEDS, size, dtype, compiled)
+def normals(count=UNIT, dtype=torch.float64, compiled=False):
+    return CPUNormals(SEEDS, count, 5, dtype, compiled)
 
 
-def gpu(size=5):
-    return GPUNormals(SEEDS, size, torch.float64)
+def gpu(count=UNIT):
+    return GPUNormals(SEEDS, count, 5, torch.float64)
 
 
 SOURCES = [
@@ -42,7 +42,7 @@ def test_box_muller_is_its_formula_written_as_a_loop():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_they_are_normal_and_independent(dtype):
-    drawn = normals(dtype=dtype).take(40_000).double().numpy()
+    drawn = normals(40_000, dtype).take().double().numpy()
     count = drawn[0].size
     for run in drawn:
         # The probability of a larger distance from the normal law; 1 in 1,000 by chance.
@@ -60,35 +60,35 @@ def test_they_are_normal_and_independent(dtype):
             assert abs(correlation) < 4 / math.sqrt(len(one))
 
 
-def test_every_bit_of_the_generator_is_used_once():
+def test_they_are_made_of_the_generators_words_in_order():
     words = SFC64(SEEDS[1]).random_raw(2 * UNIT * 5 // 2).view(np.int32).reshape(2, 2, -1)
     expected = torch.empty(words.shape, dtype=torch.float64)
     box_muller(torch.from_numpy(words.copy()), expected)
-    assert torch.equal(normals().take(2 * UNIT)[1], expected.view(2 * UNIT, 5))
+    assert torch.equal(normals(2 * UNIT).take()[1], expected.view(2 * UNIT, 5))
 
 
 def test_they_do_not_depend_on_how_many_are_taken_at_a_time():
-    whole, parts = normals().take(6 * UNIT), normals()
-    together = [parts.take(count * UNIT).clone() for count in (1, 2, 3)]
+    whole, parts = normals(6 * UNIT).take(), normals(2 * UNIT)
+    together = [parts.take().clone() for _ in range(3)]
     torch.testing.assert_close(torch.cat(together, 1), whole, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_they_go_on_from_their_state(source):
     first, again = source(), source()
-    first.take(3 * UNIT)
+    first.take()
     again.load_state_dict(first.state_dict())
-    assert torch.equal(again.take(UNIT), first.take(UNIT))
+    assert torch.equal(again.take(), first.take())
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_runs_have_numbers_of_their_own(source):
-    one, other = source().take(UNIT)
+    one, other = source().take()
     assert one.shape == (UNIT, 5)
     assert not torch.isin(one, other).any()
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
 def test_compiled_they_are_the_same_within_rounding():
-    compiled, plain = (normals(dtype=torch.float32, compiled=compiled).take(4 * UNIT) for compiled in (True, False))
+    compiled, plain = (normals(4 * UNIT, torch.float32, compiled).take() for compiled in (True, False))
     torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-6)
