@@ -16,13 +16,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmoe_repro.cell import open_store, population, versions
-from mmoe_repro.config import Cell, Job, read_job
+from mmoe_repro.config import Job, read_job
 from mmoe_repro.errors import UsageError
+from mmoe_repro.normals import UNIT
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
 from mmoe_repro.step import optional_method
 from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
-from mmoe_repro.streams import Law
+from mmoe_repro.streams import Law, Streams
 from mmoe_repro.workers import Task, cores, train
 
 
@@ -56,6 +57,9 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
         if job.cell.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
         law = _make("data", job.cell.data, job.cell.settings["data"])
+        if job.cell.settings["data"] not in checked:
+            _check_law(job, law)
+        checked.append(job.cell.settings["data"])
         shapes = (job.cell.settings["model"], law.dimension, law.tasks)
         if shapes not in checked:
             _check_model(job, law)
@@ -77,6 +81,19 @@ def _make(group: str, choice: str, settings: Any) -> Any:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise UsageError(f"{group}={choice}: {settings['_target_']}: {_one_line(error.__cause__ or error)}") from None
+
+
+def _check_law(job: Job, law: Law) -> None:
+    """Refuse a law that draws no examples, or of other shapes than it says."""
+    refused = f"data={job.cell.data}:"
+    try:
+        drawn = Streams(law, [0], UNIT).take()
+        wanted = [(UNIT, law.dimension), (UNIT, law.tasks)]
+    except Exception as error:  # a user's code may raise anything
+        raise UsageError(f"{refused} cannot draw examples: {_one_line(error)}") from None
+    x, y = (tuple(of_runs.shape[1:]) for of_runs in drawn)
+    if [x, y] != wanted:
+        raise UsageError(f"{refused} draws features {x} and labels {y}; must be {wanted[0]} and {wanted[1]}")
 
 
 def _check_model(job: Job, law: Law) -> None:
@@ -118,7 +135,7 @@ def run_job(config: DictConfig) -> None:
         _sweep.launched.append(job)
     else:
         # Beside other jobs of the launcher, which decides how many run at once.
-        _tell(_train([job if job.workers else replace(job, workers=1)]))
+        _tell(_train([job if job.workers else replace(job, workers=1)], _open([job])))
 
 
 def finish(command: list[str]) -> int:
@@ -128,14 +145,13 @@ def finish(command: list[str]) -> int:
     jobs = _sweep.planned
     results = jobs[0].results
     try:
-        for cell in {job.cell.identity: job.cell for job in jobs}.values():
-            _open(results, cell)
+        stores = _open(jobs)
     except OSError as error:
         raise UsageError(f"cannot write to {error.filename or results}: {error.strerror}") from None
     failures = []
     try:
-        failures += _train(_sweep.launched)
-        missing = _write(merge(jobs), results, command)
+        failures += _train(_sweep.launched, stores)
+        missing = _write(merge(jobs), stores, results, command)
         if missing:
             failures.append(f"{missing} runs are missing; the same command goes on from here")
     except OSError as error:
@@ -144,15 +160,20 @@ def finish(command: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _open(results: Path, cell: Cell) -> CellStore:
-    """Open a cell's store and tell what is odd about it."""
-    store = open_store(results, cell)
-    if store.damaged_record is not None:
-        _tell([f"{store.damaged_record} was damaged; it is set aside under this name"])
-    if store.versions != versions():
-        was = ", ".join(f"{name} {number}" for name, number in store.versions.items())
-        _tell([f"{cell.identity} was begun with {was}; runs added now may differ from those in the last bits"])
-    return store
+def _open(jobs: Sequence[Job]) -> dict[str, CellStore]:
+    """Open the store of every cell, by its identity, and tell what is odd about it."""
+    stores: dict[str, CellStore] = {}
+    for job in jobs:
+        identity = job.cell.identity
+        if identity in stores:
+            continue
+        store = stores[identity] = open_store(job.results, job.cell)
+        if store.damaged_record is not None:
+            _tell([f"{store.damaged_record} was damaged; it is set aside under this name"])
+        if store.versions != versions():
+            was = ", ".join(f"{name} {number}" for name, number in store.versions.items())
+            _tell([f"{identity} was begun with {was}; runs added now may differ from those in the last bits"])
+    return stores
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -160,14 +181,14 @@ def _tell(lines: Sequence[str]) -> None:
         print(f"mmoe-repro: {line}", file=sys.stderr)
 
 
-def _train(jobs: Sequence[Job]) -> list[str]:
+def _train(jobs: Sequence[Job], stores: dict[str, CellStore]) -> list[str]:
     """Train what is not stored yet; return what went wrong, a line each."""
     if not jobs:
         return []
     lines = []
     tasks: dict[tuple[str, int], Task] = {}
     for job in jobs:
-        store = open_store(job.results, job.cell)
+        store = stores[job.cell.identity]
         for chunk in store.chunks([*job.seeds, *job.tuning_seeds]):
             if (aside := store.set_damaged_aside(chunk)) is not None:
                 _tell([f"{aside} was damaged; it is set aside under this name and its runs are trained again"])
@@ -189,14 +210,14 @@ def _train(jobs: Sequence[Job]) -> list[str]:
     return lines
 
 
-def _write(cells: list[SweptCell], results: Path, command: list[str]) -> int:
+def _write(cells: list[SweptCell], stores: dict[str, CellStore], results: Path, command: list[str]) -> int:
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
     from mmoe_repro import plots, tables  # not before the training: they take memory that it may need
 
     runs, curves, tuning, missing = [], [], [], 0
     complete = []
     for cell in cells:
-        store = open_store(results, cell.cell)
+        store = stores[cell.cell.identity]
         stored, without = load(store, cell.seeds)
         tuned, without_tuning = load(store, cell.tuning_seeds)
         missing += len(without) + len(without_tuning)

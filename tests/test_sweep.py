@@ -211,6 +211,14 @@ def test_cuda_is_refused_where_there_is_none(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_auto_is_the_cpu_where_there_is_no_gpu(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run("sweep", *MMOE).status == 0
+    before = chunk_files(tmp_path / "results/sweep")
+    assert run("sweep", *MMOE, "training.device=auto").status == 0
+    assert chunk_files(tmp_path / "results/sweep") == before
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(run, tmp_path):
     (tmp_path / "results").write_text("in the way")
     outcome = run("sweep", *SMALL)
@@ -421,6 +429,57 @@ def test_a_model_that_does_not_fit_is_refused_by_name(run, tmp_path, yaml, net, 
     (tmp_path / "my_conf/model/my_net.yaml").write_text(yaml)
     sys.modules.pop("my_net", None)
     outcome = run("sweep", "model=mmoe,my_net", "--config-dir", "my_conf", *SMALL)
+    assert outcome.status == 2
+    assert says in outcome.err and len(outcome.err.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+MY_LAW = """
+import torch
+
+class MyLaw:
+    dimension, tasks, examples, correlation = 20, 2, None, 0.5
+    normals = 20, 2
+
+    def __init__(self, correlation, dimension, tasks):
+        pass
+
+    def weights(self, generator, dtype):
+        return torch.randn(20, 2, dtype=dtype, generator=generator)
+
+    def draw(self, weights, x, noise):
+        return x.abs(), x @ weights + noise
+"""
+MY_LAW_YAML = "_target_: my_law.MyLaw\ndimension: 20\ntasks: 2\ncorrelation: 0.5\n"
+
+
+def own_law(folder, code):
+    (folder / "my_law.py").write_text(code)
+    (folder / "my_conf/data").mkdir(parents=True)
+    (folder / "my_conf/data/my_law.yaml").write_text(MY_LAW_YAML)
+    sys.modules.pop("my_law", None)
+
+
+def test_ones_own_law(run, tmp_path):
+    own_law(tmp_path, MY_LAW)
+    small = SMALL[1:]  # a law of one's own says its dimension itself
+    outcome = run("sweep", "data=my_law", "model=mmoe", "--config-dir", "my_conf", *small)
+    assert outcome.status == 0, outcome.err
+    assert set(read(tmp_path / "results/sweep", "runs.parquet")["data"]) == {"my_law"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("normals = 20, 2", "pass", "data=my_law: cannot draw examples: AttributeError"),
+        ("draw(self, weights, x, noise)", "draw(self, count, weights)", "data=my_law: cannot draw examples: TypeError"),
+        ("weights + noise", "weights[:, :1] + noise[:, :1]", "labels (16, 1); must be (16, 20) and (16, 2)"),
+        ("x.abs()", "x[:, :3]", "data=my_law: draws features (16, 3)"),
+    ],
+)
+def test_a_law_that_does_not_fit_is_refused_by_name(run, tmp_path, before, after, says):
+    own_law(tmp_path, MY_LAW.replace(before, after))
+    outcome = run("sweep", "data=my_law", "model=mmoe", "--config-dir", "my_conf", *SMALL[1:])
     assert outcome.status == 2
     assert says in outcome.err and len(outcome.err.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
