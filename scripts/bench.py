@@ -179,7 +179,7 @@ def breakdown(work: Cell, seconds: float) -> dict[str, float]:
     The step is one compiled function; its parts are the differences between it and functions that do less.
     """
     runs = population(work, range(CHUNK), compiled=True)
-    state, (*_, x, y, rate, losses) = runs._state, runs._arguments[0]
+    state, (*_, x, y, _, _) = runs._state, runs._arguments[0]
     parameters, fixed = list(state.parameters.values()), list(state.fixed.values())
 
     def predict(*arguments: torch.Tensor) -> Any:
@@ -200,7 +200,7 @@ def breakdown(work: Cell, seconds: float) -> dict[str, float]:
 
     forward = compiled(predict, *parameters, *fixed, x)
     both = compiled(differentiate, *parameters, *fixed, x, y)
-    step = lambda: runs._step(*state.tensors(), x, y, rate, losses)  # noqa: E731
+    step = lambda: runs._step(*runs._arguments[0])  # noqa: E731
 
     def each(call: Callable[[], Any], run_steps: int) -> float:
         return 1e6 / rate_of(lambda: (call(), run_steps)[1], seconds)
