@@ -32,7 +32,7 @@ from mmoe_repro import config
 from mmoe_repro.cell import CHUNK_SIZE, population
 from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Cell
-from mmoe_repro.step import gradients
+from mmoe_repro.step import adam
 from mmoe_repro.streams import generator
 from mmoe_repro.workers import cores, one_thread
 
@@ -173,14 +173,16 @@ def sgemm_flops(seconds: float) -> float:
     return rate_of(product, seconds)
 
 
-def breakdown(work: Cell, seconds: float) -> dict[str, float]:
+def breakdown(work: Cell, repeats: int, seconds: float) -> dict[str, float]:
     """Where the time of a run-step goes, in µs on one core: data, forward, backward, optimiser, the rest, and all.
 
-    The step is one compiled function; its parts are the differences between it and functions that do less.
+    The step is one compiled function. Its forward pass and its optimiser are timed as compiled functions of their own,
+    and the backward pass is what remains of the step.
     """
     runs = population(work, range(CHUNK), compiled=True)
-    state, (*_, x, y, _, _) = runs._state, runs._arguments[0]
+    state, (*_, x, _, correction, _) = runs._state, runs._arguments[0]
     parameters, fixed = list(state.parameters.values()), list(state.fixed.values())
+    count = len(parameters)
 
     def predict(*arguments: torch.Tensor) -> Any:
         *tensors, features = arguments
@@ -188,30 +190,41 @@ def breakdown(work: Cell, seconds: float) -> dict[str, float]:
         one = lambda values, f: functional_call(runs._template, dict(zip(names, values, strict=True)), (f,))  # noqa: E731
         return vmap(one)(tensors, features)
 
-    def differentiate(*arguments: torch.Tensor) -> Any:
-        *tensors, features, labels = arguments
-        count = len(parameters)
-        found, losses = gradients(runs._template, state)(tensors[:count], tensors[count:], features, labels)
-        return *found, losses
+    def update(*arguments: torch.Tensor) -> tuple[()]:
+        *tensors, correction = arguments
+        for number in range(count):
+            parameter, *moments, gradient = tensors[number::count]
+            adam(parameter, moments, gradient, correction, runs.training)
+        return ()
 
     def compiled(function: Callable[..., Any], *arguments: torch.Tensor) -> Callable[[], Any]:
-        ready = compile_traced(make_fx(function)(*arguments), arguments)
+        ready = compile_traced(make_fx(function)(*(argument.clone() for argument in arguments)), arguments)
         return lambda: ready(*arguments)
 
-    forward = compiled(predict, *parameters, *fixed, x)
-    both = compiled(differentiate, *parameters, *fixed, x, y)
-    step = lambda: runs._step(*runs._arguments[0])  # noqa: E731
-
-    def each(call: Callable[[], Any], run_steps: int) -> float:
-        return 1e6 / rate_of(lambda: (call(), run_steps)[1], seconds)
-
+    moments = [moment for kind in state.moments for moment in kind]
+    gradients = [torch.randn_like(value) for value in parameters]
+    block = CHUNK * runs._ahead
+    timed: dict[str, tuple[Callable[[], Any], int]] = {
+        "all": (runs.advance, block),
+        "data": (runs._draw, block),
+        "step": (lambda: runs._step(*runs._arguments[0]), CHUNK),
+        "forward": (compiled(predict, *parameters, *fixed, x.contiguous()), CHUNK),
+        "optimiser": (compiled(update, *parameters, *moments, *gradients, correction), CHUNK),
+    }
     with one_thread(), torch.no_grad():
-        runs.advance()
-        block = CHUNK * runs._ahead
-        everything, data = each(runs.advance, block), each(runs._draw, block)
-        ahead, back, all_of_step = each(forward, CHUNK), each(both, CHUNK), each(step, CHUNK)
-    parts = {"data": data, "forward": ahead, "backward": back - ahead, "optimiser": all_of_step - back}
-    return {**parts, "rest": everything - data - all_of_step, "all": everything}
+        times: dict[str, list[float]] = {name: [] for name in timed}
+        for _ in range(repeats):
+            for name, (call, run_steps) in timed.items():
+                times[name].append(1e6 / rate_of(lambda c=call, n=run_steps: (c(), n)[1], seconds / 2))
+    took = {name: statistics.median(values) for name, values in times.items()}
+    return {
+        "data": took["data"],
+        "forward": took["forward"],
+        "backward": took["step"] - took["forward"] - took["optimiser"],
+        "optimiser": took["optimiser"],
+        "rest": took["all"] - took["data"] - took["step"],
+        "all": took["all"],
+    }
 
 
 def compare(batch: int, repeats: int, seconds: float) -> None:
@@ -247,7 +260,7 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     print(f"\na run-step needs {flops / 1e6:.2f} MFLOP; sgemm on all cores reaches {peak:,.0f} GFLOP/s, ", end="")
     print(f"the population {share:.0%} of it")
     print("peak memory in MB, a process: " + ", ".join(f"{name} {rival.memory:,.0f}" for name, rival in rivals.items()))
-    parts = breakdown(work, seconds)
+    parts = breakdown(work, repeats, seconds)
     print(f"µs of a run-step on one core: {', '.join(f'{name} {value:.1f}' for name, value in parts.items())}")
     speeds = {model: statistics.median(rival.speeds) for model, rival in populations.items()}
     minutes = sum(PROTOCOL / speed for speed in speeds.values()) / 60
