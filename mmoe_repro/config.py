@@ -104,7 +104,7 @@ class SweepConfig:
     data: Any = MISSING
     model: Any = MISSING
     training: Training = MISSING
-    runs: int = 30
+    runs: int = 60
     seed: int = 0
     name: str = "sweep"
     tuning_runs: int = 0
