@@ -18,7 +18,7 @@ from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Training
 from mmoe_repro.normals import UNIT
 from mmoe_repro.step import State, corrections, optional_method, trace_step
-from mmoe_repro.streams import Law, Streams, derived
+from mmoe_repro.streams import Law, Streams, generator
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
 STUCK_SD = 1e-6
@@ -50,7 +50,7 @@ class Evaluation:
 def build_model(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a run's model with the initial weights of its init seed; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(derived(seed, "init").generate_state(1)[0]))
+        torch.manual_seed(generator(seed, "init").initial_seed())
         return build()
 
 

@@ -1,7 +1,7 @@
 """One step of a whole population, losses, gradients and Adam, as one function traced once."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,40 +98,12 @@ def adam(
     parameter.sub_(correction[0] * mean / (square.sqrt() * correction[1] + optimizer.eps))
 
 
-#: Maps stacked parameters, fixed tensors, x and y to the gradients of the parameters and the losses `(runs, tasks)`.
-Gradients = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor, Tensor], tuple[list[Tensor], Tensor]]
-
-
-def gradients(module: nn.Module, state: State) -> Gradients:
-    """The losses of all runs and their gradients, as a function of stacked tensors in the order of `state`.
-
-    The ordinary module is vectorised over runs by `torch.func.vmap` and differentiated by `torch.func.grad`. A run's
-    loss is the sum over tasks of the mean squared error, plus the module's `penalty(x)` if it has one.
-
-    Args:
-        module: of one run, mapping x `(batch, features)` to predictions `(batch, tasks)`.
-        state: of the population.
-    """
-    penalty = optional_method(module, "penalty")
-    names = [*state.parameters, *state.fixed]
-
-    def loss(parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor) -> Any:
-        values = dict(zip(names, [*parameters, *fixed], strict=True))
-        task_losses = (functional_call(module, values, (x,)) - y).square().mean(0)
-        total = task_losses.sum()
-        return total if penalty is None else total + penalty.call(values, x), task_losses
-
-    def of_all(
-        parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        found, (_, task_losses) = vmap(grad_and_value(loss, has_aux=True))(list(parameters), list(fixed), x, y)
-        return found, task_losses
-
-    return of_all
-
-
 def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y: Tensor) -> GraphModule:
-    """Trace a step of a population into a plain list of tensor operations, at a fraction of the cost.
+    """Trace a step of a population into a plain list of tensor operations.
+
+    The ordinary module is vectorised over runs by `torch.func.vmap` and differentiated by `torch.func.grad`; tracing
+    takes the cost of both out of the training loop. A run's loss is the sum over tasks of the mean squared error, plus
+    the module's `penalty(x)` if it has one.
 
     Args:
         module: of one run, mapping x `(batch, features)` to predictions `(batch, tasks)`.
@@ -151,14 +123,22 @@ def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y
         for name, value in vars(part).items():
             if isinstance(value, Tensor):
                 raise UsageError(f"{type(part).__name__}.{name} is a plain tensor; make it a buffer or a parameter")
+    penalty = optional_method(module, "penalty")
+    names = [*state.parameters, *state.fixed]
     trained = len(state.parameters)
     changed = trained * (1 + len(state.moments))
-    differentiate = gradients(module, state)
+
+    def loss(parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor) -> Any:
+        values = dict(zip(names, [*parameters, *fixed], strict=True))
+        task_losses = (functional_call(module, values, (x,)) - y).square().mean(0)
+        total = task_losses.sum()
+        return total if penalty is None else total + penalty.call(values, x), task_losses
 
     def step(*arguments: Tensor) -> tuple[()]:
         *tensors, x, y, correction, losses = arguments
-        found, task_losses = differentiate(tensors[:trained], tensors[changed:], x, y)
-        for number, gradient in enumerate(found):
+        differentiate = vmap(grad_and_value(loss, has_aux=True))
+        gradients, (_, task_losses) = differentiate(tensors[:trained], tensors[changed:], x, y)
+        for number, gradient in enumerate(gradients):
             parameter, *moments = tensors[number:changed:trained]
             adam(parameter, moments, gradient, correction, training)
         losses.copy_(task_losses)

@@ -291,13 +291,11 @@ def grid(seconds: float, folder: Path) -> None:
         )
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
 
-    for size in sizes:
-        for batch in (1, 32):
-            measure("mmoe", size, batch)
-    for batch in batches:
-        for model in MODELS:
-            measure(model, CHUNK, batch)
-    table = pd.DataFrame(rows).drop_duplicates(["model", "runs", "batch"]).round(1)
+    by_size_first = [("mmoe", size, batch) for size in sizes for batch in (1, 32)]
+    then_by_batch = [(model, CHUNK, batch) for batch in batches for model in MODELS]
+    for setting in dict.fromkeys([*by_size_first, *then_by_batch]):
+        measure(*setting)
+    table = pd.DataFrame(rows).round(1)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "grid.csv", index=False)
     colors = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
