@@ -17,16 +17,17 @@ def _duration(seconds: float) -> str:
 
 
 class ProgressBar:
-    """Shows runs × steps done, the loss so far and the time left.
+    """Shows how much of the work is done, a measure of how it goes, and the time left.
 
     Args:
-        runs: runs to train.
-        run_steps: their steps together.
+        work: what there is to do, such as "400 runs".
+        total: its size in any unit, such as run-steps.
+        measure: what is shown beside, such as the loss.
     """
 
-    def __init__(self, runs: int, run_steps: int) -> None:
-        self._runs, self._total, self._done = runs, run_steps, 0
-        self._loss: float | None = None
+    def __init__(self, work: str, total: int, measure: str = "loss") -> None:
+        self._work, self._total, self._done, self._measure = work, total, 0, measure
+        self._value: float | None = None
         self._started = self._last_line = time.monotonic()
         console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -35,12 +36,12 @@ class ProgressBar:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[loss]}"),
+                TextColumn("{task.fields[measure]}"),
                 TimeRemainingColumn(),
                 TextColumn("left"),
             )
             self._bar = Progress(*columns, console=console, speed_estimate_period=120)
-            self._task = self._bar.add_task(f"{runs:,} runs", total=run_steps, loss="")
+            self._task = self._bar.add_task(work, total=total, measure="")
 
     def __enter__(self) -> "ProgressBar":
         if self._bar is not None:
@@ -51,13 +52,13 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
 
-    def progress(self, run_steps: int, loss: float | None = None) -> None:
-        """So many more run-steps are done."""
-        self._done += run_steps
-        self._loss = self._loss if loss is None else loss
-        shown = "" if self._loss is None else f"loss {self._loss:.3f}"
+    def progress(self, done: int, value: float | None = None) -> None:
+        """So much more is done."""
+        self._done += done
+        self._value = self._value if value is None else value
+        shown = "" if self._value is None else f"{self._measure} {self._value:.3f}"
         if self._bar is not None:
-            self._bar.update(self._task, advance=run_steps, loss=shown)
+            self._bar.update(self._task, advance=done, measure=shown)
             return
         now = time.monotonic()
         if now - self._last_line < _LINE_SECONDS:
@@ -65,7 +66,7 @@ class ProgressBar:
         self._last_line = now
         left = (now - self._started) * (self._total - self._done) / max(self._done, 1)
         print(
-            f"{self._done / self._total:4.0%} of {self._runs:,} runs  {shown}  {_duration(left)} left",
+            f"{self._done / self._total:4.0%} of {self._work}  {shown}  {_duration(left)} left",
             file=sys.stderr,
             flush=True,
         )

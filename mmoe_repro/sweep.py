@@ -5,25 +5,22 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mmoe_repro.cell import open_store, population, versions
+from mmoe_repro.checks import check_law, check_model, make
 from mmoe_repro.config import Job, read_job
 from mmoe_repro.errors import UsageError
-from mmoe_repro.normals import UNIT
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
-from mmoe_repro.step import optional_method
 from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
-from mmoe_repro.streams import Law, Streams
 from mmoe_repro.workers import Task, cores, train
 
 
@@ -56,13 +53,13 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
     for job in _sweep.planned:
         if job.cell.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("training.device=cuda: there is no CUDA device here; use training.device=cpu")
-        law = _make("data", job.cell.data, job.cell.settings["data"])
+        law = make("data", job.cell.data, job.cell.settings["data"])
         if job.cell.settings["data"] not in checked:
-            _check_law(job, law)
+            check_law(job.cell.data, law)
         checked.append(job.cell.settings["data"])
         shapes = (job.cell.settings["model"], law.dimension, law.tasks)
         if shapes not in checked:
-            _check_model(job, law)
+            check_model(job.cell.model, job.cell.settings["model"], law, partial(population, job.cell, range(2)))
         checked.append(shapes)
 
 
@@ -70,62 +67,6 @@ def _read(config: DictConfig, hydra: Any) -> Job:
     if config.training.device == "auto":
         config.training.device = "cuda" if torch.cuda.is_available() else "cpu"
     return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
-
-
-def _make(group: str, choice: str, settings: Any) -> Any:
-    if not (isinstance(settings, dict) and "_target_" in settings):
-        raise UsageError(f"{group}={choice}: needs a _target_, the dotted name of a class")
-    try:
-        return instantiate(settings)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):
-            raise error.__cause__ from None
-        raise UsageError(f"{group}={choice}: {settings['_target_']}: {_one_line(error.__cause__ or error)}") from None
-
-
-def _check_law(job: Job, law: Law) -> None:
-    """Refuse a law that draws no examples, or of other shapes than it says."""
-    refused = f"data={job.cell.data}:"
-    try:
-        drawn = Streams(law, [0], UNIT).take()
-        wanted = [(UNIT, law.dimension), (UNIT, law.tasks)]
-    except Exception as error:  # a user's code may raise anything
-        raise UsageError(f"{refused} cannot draw examples: {_one_line(error)}") from None
-    x, y = (tuple(of_runs.shape[1:]) for of_runs in drawn)
-    if [x, y] != wanted:
-        raise UsageError(f"{refused} draws features {x} and labels {y}; must be {wanted[0]} and {wanted[1]}")
-
-
-def _check_model(job: Job, law: Law) -> None:
-    """Refuse a model that cannot be made, whose shapes do not fit, or that cannot be trained as a population."""
-    with torch.random.fork_rng(devices=[]):
-        model = _make("model", job.cell.model, job.cell.settings["model"])
-    refused = f"model={job.cell.model}:"
-    x = torch.zeros(3, law.dimension)
-    try:
-        with torch.no_grad():
-            predictions = model(x)
-            hidden = optional_method(model, "hidden")
-            units = None if hidden is None else hidden(x)
-    except Exception as error:  # a user's code may raise anything
-        raise UsageError(f"{refused} cannot predict from features (3, {law.dimension}): {_one_line(error)}") from None
-    for name, value, shape in (("predicts", predictions, (3, law.tasks)), ("hidden gives", units, (3, law.tasks, -1))):
-        told = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-        fits = isinstance(told, tuple) and len(told) == len(shape) and told[:2] == shape[:2]
-        if not fits and value is not None:
-            wanted = f"({', '.join(['batch', 'tasks', 'units'][: len(shape)])})"
-            raise UsageError(f"{refused} {name} {told} for 3 examples; must be {wanted}, with {law.tasks} tasks")
-    try:
-        population(job.cell, range(2))
-    except UsageError as error:
-        raise UsageError(f"{refused} {error}") from None
-    except Exception as error:
-        raise UsageError(f"{refused} cannot be trained as a population: {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def run_job(config: DictConfig) -> None:
@@ -200,7 +141,7 @@ def _train(jobs: Sequence[Job], stores: dict[str, CellStore]) -> list[str]:
     workers = 1 if any(task.cell.device == "cuda" for task in tasks.values()) else jobs[0].workers or cores()
     runs = sum(len(task.chunk) for task in tasks.values())
     steps = sum(len(task.chunk) * task.cell.settings["training"]["steps"] for task in tasks.values())
-    with ProgressBar(runs, steps) as bar:
+    with ProgressBar(f"{runs:,} runs", steps) as bar:
         for task, error in train(list(tasks.values()), workers, bar):
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if isinstance(error, OSError):
