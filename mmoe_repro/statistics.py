@@ -42,3 +42,17 @@ def bootstrap(sample: np.ndarray, statistic: Any = np.mean) -> Estimate:
         (sample,), statistic, n_resamples=_RESAMPLES, method="BCa", rng=np.random.default_rng(0)
     ).confidence_interval
     return Estimate(value, float(interval.low), float(interval.high))
+
+
+def spreads_p(spreads: np.ndarray, expected: np.ndarray, size: int) -> float:
+    """Two-sided p-value that samples of one size have the standard deviations expected of them, all together.
+
+    The sum of (n − 1) s²/σ² is about a χ² with n − 1 degrees for each sample.
+
+    Args:
+        spreads: standard deviations of independent samples `(samples,)`.
+        expected: σ of each.
+        size: n, of every sample.
+    """
+    total, degrees = float(((size - 1) * (spreads / expected) ** 2).sum()), (size - 1) * len(spreads)
+    return float(2 * min(stats.chi2.sf(total, degrees), stats.chi2.cdf(total, degrees)))

@@ -34,6 +34,40 @@ def task_directions(tasks: int, correlation: float) -> np.ndarray:
     return directions
 
 
+def mean(c: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """E[y], from E[sin(αz + β)] = exp(−α²c²/2) sin β; differentiable.
+
+    Args:
+        c: length of the weight vectors, a scalar.
+        alpha: frequencies of the sines `(m,)`.
+        beta: their phases `(m,)`.
+    """
+    return ((-0.5 * (alpha * c).square()).exp() * beta.sin()).sum()
+
+
+def covariance(c: Tensor, alpha: Tensor, beta: Tensor, correlation: Tensor) -> Tensor:
+    """Covariance of two noiseless labels whose z have these correlations; at 1, their variance; differentiable.
+
+    Stein's lemma gives E[z sin(αz' + β)] = p α c² exp(−α²c²/2) cos β. The product of two sines is half the
+    difference of two cosines of Gaussians, whose means are closed forms too.
+
+    Args:
+        c: length of the weight vectors, a scalar.
+        alpha: frequencies of the sines `(m,)`.
+        beta: their phases `(m,)`.
+        correlation: of z, of any shape, which is the result's too.
+    """
+    squared = c.square()
+    linear_by_sine = squared * (alpha * (-0.5 * alpha.square() * squared).exp() * beta.cos()).sum()
+    p = correlation[..., None, None]
+    a, a_ = alpha[:, None], alpha[None, :]
+    b, b_ = beta[:, None], beta[None, :]
+    difference = (-0.5 * squared * (a.square() + a_.square() - 2 * p * a * a_)).exp() * (b - b_).cos()
+    total = (-0.5 * squared * (a.square() + a_.square() + 2 * p * a * a_)).exp() * (b + b_).cos()
+    sine_by_sine = 0.5 * (difference - total).sum((-2, -1))
+    return correlation * (squared + 2 * linear_by_sine) + sine_by_sine - mean(c, alpha, beta).square()
+
+
 @dataclass(frozen=True)
 class SyntheticLaw:
     """The joint law of features x and the labels of all tasks.
@@ -94,27 +128,20 @@ class SyntheticLaw:
 
     # -- closed forms, of the raw labels unless said otherwise -----------------------------------
 
+    @property
+    def _shape(self) -> tuple[Tensor, Tensor, Tensor]:
+        values = (self.c, list(self.alpha), list(self.beta))
+        c, alpha, beta = (torch.tensor(value, dtype=torch.float64) for value in values)
+        return c, alpha, beta
+
     @cached_property
     def raw_mean(self) -> float:
-        """E[y], from E[sin(αz + β)] = exp(−α²c²/2) sin β."""
-        alpha, beta = np.array(self.alpha, float), np.array(self.beta, float)
-        return float(np.sum(np.exp(-0.5 * (alpha * self.c) ** 2) * np.sin(beta)))
+        """E[y]."""
+        return float(mean(*self._shape))
 
     def raw_covariance(self, correlation: float) -> float:
-        """Covariance of two noiseless labels whose z have this correlation; at 1, their variance.
-
-        Stein's lemma gives E[z sin(αz' + β)] = p α c² exp(−α²c²/2) cos β. The product of two sines is half the
-        difference of two cosines of Gaussians, whose means are closed forms too.
-        """
-        alpha, beta = np.array(self.alpha, float), np.array(self.beta, float)
-        squared, p = self.c**2, correlation
-        linear_by_sine = p * squared * np.sum(alpha * np.exp(-0.5 * alpha**2 * squared) * np.cos(beta))
-        a, a_ = alpha[:, None], alpha[None, :]
-        b, b_ = beta[:, None], beta[None, :]
-        difference = np.exp(-0.5 * squared * (a**2 + a_**2 - 2 * p * a * a_)) * np.cos(b - b_)
-        total = np.exp(-0.5 * squared * (a**2 + a_**2 + 2 * p * a * a_)) * np.cos(b + b_)
-        sine_by_sine = 0.5 * np.sum(difference - total)
-        return float(p * squared + 2 * linear_by_sine + sine_by_sine - self.raw_mean**2)
+        """Covariance of two noiseless labels whose z have this correlation; at 1, their variance."""
+        return float(covariance(*self._shape, torch.tensor(correlation, dtype=torch.float64)))
 
     @cached_property
     def raw_variance(self) -> float:
@@ -125,6 +152,26 @@ class SyntheticLaw:
     def label_pearson(self) -> float:
         """Pearson correlation of two tasks' labels; their scale does not matter."""
         return self.raw_covariance(self.correlation) / self.raw_variance
+
+    def label_pearson_spread(self, examples: int) -> float:
+        """Standard deviation of the labels' Pearson correlation over samples of so many examples.
+
+        To first order in 1/n it is that of the influence function y₁y₂ − r(y₁² + y₂²)/2 of standardised labels, over
+        √n. Its moments are integrals over two Gaussians, by the trapezoidal rule; those of the noise are closed forms.
+        """
+        grid = torch.arange(-7, 7, 0.035, dtype=torch.float64) * self.c
+        along, across = torch.meshgrid(grid, grid, indexing="ij")
+        density = (-(along.square() + across.square()) / (2 * self.c**2)).exp()
+        density /= density.sum()
+        sd, p = math.sqrt(self.raw_variance), self.correlation
+        noise = self.noise_variance / self.raw_variance
+        a = (self.noiseless(along) - self.raw_mean) / sd
+        b = (self.noiseless(p * along + math.sqrt(1 - p**2) * across) - self.raw_mean) / sd
+        r = (density * a * b).sum()
+        squares = (density * (a.square() + noise) * (b.square() + noise)).sum()
+        fourth = (density * (a**4 + 6 * noise * a.square())).sum() + 3 * noise**2
+        cubes = (density * a * b * (a.square() + b.square() + 6 * noise)).sum()
+        return math.sqrt(float(squares - r * cubes + r.square() / 2 * (fourth + squares)) / examples)
 
     @property
     def _scale(self) -> float:
@@ -176,7 +223,11 @@ class SyntheticLaw:
 
     def signal(self, x: Tensor, weights: Tensor) -> Tensor:
         """Raw labels `(count, tasks)` of features `(count, dimension)` without their noise."""
-        z: Tensor = x @ weights.T
-        alpha, beta = (z.new_tensor(list(values)).view(-1, 1, 1) for values in (self.alpha, self.beta))
+        return self.noiseless(x @ weights.T)
+
+    def noiseless(self, z: Tensor) -> Tensor:
+        """Raw labels of z = w_kᵀx, of any shape, without their noise."""
+        shape = (-1, *[1] * z.ndim)
+        alpha, beta = (z.new_tensor(list(values)).view(shape) for values in (self.alpha, self.beta))
         sines: Tensor = torch.sin(alpha * z + beta).sum(0)
         return z + sines

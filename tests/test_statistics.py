@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmoe_repro.statistics import bootstrap, iqm, standard_deviation
+from mmoe_repro.statistics import bootstrap, iqm, spreads_p, standard_deviation
 
 
 def test_mean_and_its_interval():
@@ -48,3 +48,14 @@ def test_samples_too_small_or_constant_have_no_interval():
 
 def test_iqm_is_the_mean_of_the_middle_half():
     assert iqm(np.array([0, 1, 2, 3, 4, 5, 6, 100.0])) == np.mean([2, 3, 4, 5])
+
+
+def test_spreads_p_is_uniform_where_the_spreads_are_as_expected():
+    generator = np.random.default_rng(0)
+    expected = np.array([1.0, 2.0, 0.1])
+    samples = generator.normal(0, expected, (2_000, 50, 3))
+    found = np.array([spreads_p(one.std(0, ddof=1), expected, 50) for one in samples])
+    # Its share below a level is that level; four binomial standard errors.
+    for level in (0.05, 0.5):
+        assert (found < level).mean() == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 2_000))
+    assert spreads_p(1.5 * expected, expected, 50) < 1e-6
