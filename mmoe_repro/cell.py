@@ -133,7 +133,7 @@ def train_chunk(store: CellStore, cell: Cell, chunk: range, report: Report) -> N
                 raise Stopped
         final = runs.evaluate()
         seconds += time.monotonic() - started
-        store.save(chunk, _rows(chunk, initial, final, runs.curves(), seconds / len(chunk)))
+        store.save(chunk, _rows(chunk, initial, final, runs, seconds / len(chunk)))
 
 
 def _untrained(store: CellStore, cell: Cell, chunk: range, report: Report) -> Population:
@@ -163,8 +163,9 @@ def _last_loss(runs: Population) -> float | None:
     return float(np.nanmean(curves[:, -1])) if curves.shape[1] and np.isfinite(curves[:, -1]).any() else None
 
 
-def _rows(chunk: range, initial: Evaluation, final: Evaluation, curves: np.ndarray, seconds: float) -> pd.DataFrame:
-    """A row per seed and task; `curve` is the list of the windows' losses."""
+def _rows(chunk: range, initial: Evaluation, final: Evaluation, runs: Population, seconds: float) -> pd.DataFrame:
+    """A row per seed and task; `curve` is the list of the windows' losses, `first_losses` of their first steps'."""
+    curves, first_losses = runs.curves(), runs.first_losses.cpu().numpy()
     rows = []
     for run, seed in enumerate(chunk):
         for task in range(curves.shape[-1]):
@@ -181,6 +182,7 @@ def _rows(chunk: range, initial: Evaluation, final: Evaluation, curves: np.ndarr
                     "dead_units": final.dead_units[run, task],
                     "seconds": seconds,
                     "curve": curve.astype(np.float32),
+                    "first_losses": first_losses[run, :, task].astype(np.float32),
                 }
             )
     return pd.DataFrame(rows)

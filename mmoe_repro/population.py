@@ -69,6 +69,7 @@ class Population:
         step: updates done.
         losses: sums of the training losses of each window so far `(runs, windows, tasks)`; a step's loss is that of
             its batch before the update.
+        first_losses: the loss of each window's first step alone, of the same shape.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Population:
         self.step = 0
         windows = training.steps // training.window
         self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)
+        self.first_losses = torch.zeros_like(self.losses)
 
         traced = trace_step(self._template, self._state, training, self._x[:, 0], self._y[:, 0])
         self._step: Callable[..., Any] = compile_traced(traced, self._arguments[0]) if compiled else traced
@@ -125,6 +127,8 @@ class Population:
         for first in range(self.step - self.step % window, self.step + steps, window):
             of_window = self._losses[max(0, first - self.step) : min(steps, first + window - self.step)]
             self.losses[:, first // window] += of_window.double().sum(0)
+            if first >= self.step:
+                self.first_losses[:, first // window] = of_window[0]
         self.step += steps
         return steps
 
@@ -177,12 +181,14 @@ class Population:
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes in training; tensors are not copied."""
         streams = self._streams.state_dict()
-        return {"step": self.step, "state": self._state.tensors(), "losses": self.losses, "streams": streams}
+        losses = [self.losses, self.first_losses]
+        return {"step": self.step, "state": self._state.tensors(), "losses": losses, "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on, to the bit, from where `state_dict` was called."""
         self.step = state["step"]
-        mine, saved = [self.losses, *self._state.tensors()], [state["losses"], *state["state"]]
+        mine = [self.losses, self.first_losses, *self._state.tensors()]
+        saved = [*state["losses"], *state["state"]]
         for tensor, value in zip(mine, saved, strict=True):
             tensor.copy_(value)
         self._streams.load_state_dict(state["streams"])
