@@ -3,7 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 from mmoe_repro.errors import UsageError, nearest
 
@@ -14,13 +19,18 @@ mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reprodu
   mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8   comma lists sweep; any setting can be overridden
   mmoe-repro sweep experiment=paper                           the paper's whole protocol
   mmoe-repro sweep --help                                     every setting of a sweep
+  mmoe-repro correlation                                      the paper's Figure 2: what task correlation means
+  mmoe-repro recover                                          what the paper leaves out, from its figures
   mmoe-repro models                                           the architectures: equation, weights, source
   mmoe-repro data                                             the data laws: moments, label correlation, source
   mmoe-repro --version
 
 Shell completion: eval "$(mmoe-repro -sc install=bash)"
 """
-#: Flags that show something in place of a sweep.
+#: Commands of one config, and the module that does the work.
+_ONCE = {"correlation": "mmoe_repro.correlation", "recover": "mmoe_repro.recovery.recover"}
+_COMMANDS = ("sweep", *_ONCE, "models", "data")
+#: Flags that show something in place of working.
 _SHOWING = {
     "--help",
     "-h",
@@ -69,39 +79,29 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if arguments[0] in ("-sc", "--shell-completion"):
         return _complete(arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {"sweep": _sweep, "models": _models, "data": _data}
     command, *rest = arguments
-    if command not in commands:
-        raise UsageError(f"no command '{command}': {nearest(command, commands)}")
-    return commands[command](rest)
+    if command not in _COMMANDS:
+        raise UsageError(f"no command '{command}': {nearest(command, _COMMANDS)}")
+    return _sweep(rest) if command == "sweep" else _once(command, rest) if command in _ONCE else _list(command, rest)
 
 
-def _models(arguments: list[str]) -> int:
-    _takes_nothing("models", arguments)
-    from mmoe_repro import listing
-
-    listing.show_models()
-    return 0
-
-
-def _data(arguments: list[str]) -> int:
-    _takes_nothing("data", arguments)
-    from mmoe_repro import listing
-
-    listing.show_data()
-    return 0
-
-
-def _takes_nothing(command: str, arguments: list[str]) -> None:
+def _list(command: str, arguments: list[str]) -> int:
     if arguments and arguments[0] not in ("--help", "-h"):
         raise UsageError(f"mmoe-repro {command} takes no arguments; got '{arguments[0]}'")
+    from mmoe_repro import listing
+
+    listing.show_models() if command == "models" else listing.show_data()
+    return 0
 
 
 def _sweep(arguments: list[str]) -> int:
-    showing = any(argument.split("=")[0] in _SHOWING for argument in arguments)
-    # One's own modules lie in the current folder; appended, so that they hide nothing.
-    sys.path.append(os.getcwd())
-    _run_hydra("sweep", arguments, showing)
+    def job(settings: "DictConfig") -> None:
+        from mmoe_repro import sweep
+
+        sweep.run_job(settings)
+
+    showing = _shows(arguments)
+    _run_hydra("sweep", [*_rewritten(arguments, showing), *([] if showing else ["--multirun"])], job)
     if showing:
         return 0
     from mmoe_repro import sweep
@@ -109,37 +109,56 @@ def _sweep(arguments: list[str]) -> int:
     return sweep.finish(["mmoe-repro", "sweep", *arguments])
 
 
-def _run_hydra(command: str, arguments: list[str], showing: bool) -> None:
-    """Let Hydra act on the arguments.
+def _once(command: str, arguments: list[str]) -> int:
+    """A command that works on one config: Hydra composes it, and the work is outside of its hands."""
+    composed = []
+
+    def note(settings: "DictConfig") -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        composed.append((settings, HydraConfig.get()))
+
+    _run_hydra(command, arguments, note)
+    for settings, hydra in composed:
+        try:
+            import_module(_ONCE[command]).run(settings, hydra)
+        except OSError as error:
+            print(f"mmoe-repro: cannot write to {error.filename}: {error.strerror}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _shows(arguments: list[str]) -> bool:
+    return any(argument.split("=")[0] in _SHOWING for argument in arguments)
+
+
+def _run_hydra(command: str, arguments: list[str], task: Callable[["DictConfig"], None]) -> None:
+    """Let Hydra act on its arguments: compose and run the task, or show something.
 
     Raises:
         UsageError: Hydra refused the arguments; one line tells why.
     """
     import hydra
     from hydra.errors import HydraException
-    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     from mmoe_repro import config
     from mmoe_repro.hydra_errors import explain
 
-    def task(settings: DictConfig) -> None:
-        from mmoe_repro import sweep
-
-        sweep.run_job(settings)
-
     config.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be told in one line
+    # One's own modules lie in the current folder; appended, so that they hide nothing.
+    sys.path.append(os.getcwd())
     try:
-        sys.argv = [sys.argv[0], *_rewritten(arguments, showing), *([] if showing else ["--multirun"])]
+        sys.argv = [sys.argv[0], *arguments]
         hydra.main(version_base="1.3", config_path=str(config.folder()), config_name=command)(task)()
     except UsageError:
         raise
     except (HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
         raise UsageError(explain(error)) from error
     except SystemExit as exit_:
-        if not showing or exit_.code:
+        if not _shows(arguments) or exit_.code:
             raise
 
 
@@ -198,17 +217,19 @@ def _check_own_configs(arguments: list[str]) -> None:
 
 
 def _complete(arguments: list[str]) -> int:
-    """Shell completion: the command word is ours, what follows `sweep` is Hydra's."""
+    """Shell completion: the command word is ours, what follows it is Hydra's."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()
     if arguments[-1].startswith("query=") and len(words) + line.endswith(" ") <= 2:
-        print("sweep models data --help --version")
+        print(*_COMMANDS, "--help --version")
         return 0
+    command = "sweep"
     if arguments[-1].startswith("query="):
-        if words[1] != "sweep":
+        command = words[1]
+        if command not in ("sweep", *_ONCE):
             return 0
-        os.environ["COMP_LINE"] = line.replace(f"{words[0]} sweep", words[0], 1)
-    _run_hydra("sweep", arguments, showing=True)
+        os.environ["COMP_LINE"] = line.replace(f"{words[0]} {command}", words[0], 1)
+    _run_hydra(command, arguments, lambda settings: None)
     return 0
 
 

@@ -113,10 +113,37 @@ class SweepConfig:
     workers: int | None = None
 
 
+@dataclass
+class CorrelationConfig:
+    """All settings of `mmoe-repro correlation`."""
+
+    data: Any = MISSING
+    correlations: list[float] = MISSING
+    trials: int = MISSING
+    points: int = MISSING
+    seed: int = 0
+    name: str = "correlation"
+
+
+@dataclass
+class RecoverConfig:
+    """All settings of `mmoe-repro recover`."""
+
+    starts: int = MISSING
+    trials: int = MISSING
+    confirmed: int = MISSING
+    runs: int = MISSING
+    seed: int = 0
+    workers: int | None = None
+    name: str = "recovery"
+
+
 def register() -> None:
     """Make the schemas known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=SweepConfig)
+    store.store(name="correlation_schema", node=CorrelationConfig)
+    store.store(name="recover_schema", node=RecoverConfig)
     store.store(name="synthetic_schema", node=SyntheticConfig)
     store.store(name="shared_bottom_schema", node=SharedBottomConfig)
     store.store(name="mixture_schema", node=MixtureConfig)
@@ -182,9 +209,19 @@ class Job:
     overrides: dict[str, str]
 
 
-def _check(key: str, value: Any, holds: bool, allowed: str) -> None:
+def check(key: str, value: Any, holds: bool, allowed: str) -> None:
+    """Refuse a value out of range.
+
+    Raises:
+        UsageError: it does not hold.
+    """
     if not holds:
         raise UsageError(f"{key}={value}: must be {allowed}")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that would leave the folder of results."""
+    check("name", name, bool(re.fullmatch(r"\w[\w.-]*", name)), "a plain folder name")
 
 
 def _check_keys(config: DictConfig) -> None:
@@ -202,32 +239,32 @@ def _check_keys(config: DictConfig) -> None:
 
 def _check_ranges(config: DictConfig) -> None:
     training, optimizer = config.training, config.training.optimizer
-    _check("runs", config.runs, config.runs >= 1, "at least 1")
-    _check("tuning_runs", config.tuning_runs, config.tuning_runs >= 0, "zero or more")
+    check("runs", config.runs, config.runs >= 1, "at least 1")
+    check("tuning_runs", config.tuning_runs, config.tuning_runs >= 0, "zero or more")
     in_range = config.seed >= 0 and config.seed + config.runs <= TUNING_SEED
-    _check(
+    check(
         "seed",
         config.seed,
         in_range,
         f"at least 0, seed + runs at most {TUNING_SEED:,} (tuning starts there)",
     )
     for key in ("data_seed", "init_seed"):
-        _check(key, config[key], config[key] is None or config[key] >= 0, "at least 0, or null")
-    _check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
-    _check("name", config.name, bool(re.fullmatch(r"\w[\w.-]*", config.name)), "a plain folder name")
-    _check("training.steps", training.steps, training.steps >= 1, "at least 1")
-    _check("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1")
+        check(key, config[key], config[key] is None or config[key] >= 0, "at least 0, or null")
+    check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
+    check_name(config.name)
+    check("training.steps", training.steps, training.steps >= 1, "at least 1")
+    check("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1")
     rate = training.learning_rate
-    _check("training.learning_rate", rate, 0 < rate < math.inf, "a positive number")
+    check("training.learning_rate", rate, 0 < rate < math.inf, "a positive number")
     divides = training.window >= 1 and training.steps % training.window == 0
-    _check("training.window", training.window, divides, f"a divisor of training.steps={training.steps}")
+    check("training.window", training.window, divides, f"a divisor of training.steps={training.steps}")
     device = training.device
-    _check("training.device", device, device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
+    check("training.device", device, device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
     betas = list(optimizer.betas)
-    _check("training.optimizer.betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas), "two in [0, 1)")
-    _check("training.optimizer.eps", optimizer.eps, 0 <= optimizer.eps < math.inf, "zero or positive")
+    check("training.optimizer.betas", betas, len(betas) == 2 and all(0 <= b < 1 for b in betas), "two in [0, 1)")
+    check("training.optimizer.eps", optimizer.eps, 0 <= optimizer.eps < math.inf, "zero or positive")
     decay = optimizer.weight_decay
-    _check("training.optimizer.weight_decay", decay, 0 <= decay < math.inf, "zero or positive")
+    check("training.optimizer.weight_decay", decay, 0 <= decay < math.inf, "zero or positive")
 
 
 def _is_own(node: Any) -> bool:

@@ -1,7 +1,7 @@
-"""A sweep's figures, each as PNG and SVG, each to be understood without the text."""
+"""The figures, each as PNG and SVG, each to be understood without the text."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,11 @@ def draw(folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.
             "What task correlation does to the loss",
         ),
     }
+    return save(folder, figures)
+
+
+def save(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> list[Path]:
+    """Draw figures in the program's style and write each as PNG and SVG; return the PNG files."""
     paths = []
     with matplotlib.rc_context(_STYLE):
         for name, make in figures.items():

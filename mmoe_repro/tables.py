@@ -116,16 +116,24 @@ def _number(value: float) -> str:
 
 def as_markdown(losses: pd.DataFrame) -> str:
     """Task 1's final losses as a Markdown table."""
-    header, rows = _shown(losses)
-    lines = [header, ["---"] * len(header), *rows]
-    return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "Final loss of task 1, by cell.\n\n" + markdown(*_shown(losses))
 
 
 def as_text(losses: pd.DataFrame) -> str:
     """Task 1's final losses in aligned columns, for the terminal."""
-    header, rows = _shown(losses)
+    return "Final loss of task 1\n\n" + aligned(*_shown(losses))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns for the terminal: names to the left, numbers to the right."""
     widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
-    words = ("model", "data")
+    words = ("model", "data", "figure", "law", "setting")
     lines = []
     for line in (header, ["─" * width for width in widths], *rows):
         padded = (
@@ -133,4 +141,4 @@ def as_text(losses: pd.DataFrame) -> str:
             for text, width, name in zip(line, widths, header, strict=True)
         )
         lines.append("  ".join(padded).rstrip())
-    return "Final loss of task 1\n\n" + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ def test_help_names_every_command_and_needs_no_torch(process):
     code += "assert 'torch' not in sys.modules and 'hydra' not in sys.modules"
     outcome = process("-c", code, command=(sys.executable,))
     assert outcome.status == 0, outcome.err
-    for command in ("sweep", "models", "data", "--version"):
+    for command in ("sweep", "correlation", "recover", "models", "data", "--version"):
         assert f"mmoe-repro {command}" in outcome.out
     assert process().out == outcome.out
 
@@ -28,7 +28,10 @@ def test_version(process):
 def test_an_unknown_command_is_refused_with_the_nearest(run):
     outcome = run("swep")
     assert outcome.status == 2
-    assert outcome.err == "mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: data, models, sweep\n"
+    assert (
+        outcome.err
+        == "mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: correlation, data, models, recover, sweep\n"
+    )
 
 
 def test_models_tell_equation_weights_and_source(run):
