@@ -1,0 +1,287 @@
+"""`mmoe-repro recover`: the laws that give Figure 2, the search for the training behind Figures 3 to 5, its answer."""
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from mmoe_repro import tables
+from mmoe_repro.cell import open_store
+from mmoe_repro.config import Cell, check, check_name
+from mmoe_repro.progress import ProgressBar
+from mmoe_repro.recovery import laws, search
+from mmoe_repro.recovery.laws import Fit
+from mmoe_repro.recovery.score import CURVES, READOUTS, Curve, Readout, best_readout, distances, name, score
+from mmoe_repro.recovery.search import Setting
+from mmoe_repro.results import load
+from mmoe_repro.store import write_settings, write_table
+from mmoe_repro.workers import Task, cores, one_thread, train
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A setting of the search that is to be confirmed.
+
+    Attributes:
+        trial: its number in the search.
+        setting: what it is.
+        rates: learning rate of each curve.
+        factor: of the loss, 1 or ½.
+    """
+
+    trial: int
+    setting: Setting
+    rates: dict[Curve, float]
+    factor: float
+
+    def cells(self) -> dict[Curve, Cell]:
+        """The cells to compare with the paper's curves."""
+        return {curve: self.setting.cell(curve, self.rates[curve]) for curve in CURVES}
+
+
+def run(config: DictConfig, hydra: Any) -> None:
+    """Fit the laws, search, confirm, and leave tables; each stage goes on from what is there.
+
+    Args:
+        config: the settings.
+        hydra: Hydra's own.
+
+    Raises:
+        UsageError: a setting out of range.
+        KeyboardInterrupt: what was done is kept.
+    """
+    for key in ("starts", "trials", "confirmed", "runs"):
+        check(key, config[key], config[key] >= 1, "at least 1")
+    check("seed", config.seed, config.seed >= 0, "at least 0")
+    check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
+    check_name(config.name)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    results, workers = Path(hydra.run.dir), config.workers or cores()
+    write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
+    fits = _fit_laws(results / "laws.csv", config.starts, workers)
+    table = _search(results, fits, config.trials, config.seed, workers)
+    confirmed = _confirm(results, _candidates(table, fits, config.confirmed), config.runs, workers)
+    print(_shown(confirmed))
+    print(f"Tables   {results}/laws.csv, search.csv, confirmed.csv")
+
+
+# -- Figure 2 ------------------------------------------------------------------------------------
+
+
+def _fit_laws(path: Path, starts: int, workers: int) -> list[Fit]:
+    """The laws that the search draws from; fitted once."""
+    if not path.exists():
+        jobs = [(*tried, start) for tried in laws.TRIED for start in range(starts)]
+        fits = []
+        with (
+            ProgressBar(f"{len(jobs):,} fits to Figure 2", len(jobs), "misfit") as bar,
+            ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start) as pool,
+        ):
+            for fit in pool.map(laws.fit, *zip(*jobs, strict=True)):
+                fits.append(fit)
+                bar.progress(1, fit.misfit)
+        write_table(path, laws.laws_table(fits))
+    table = pd.read_csv(path)
+    print("Laws that give Figure 2, by number of sines and reading of ε\n")
+    print(_laws_shown(table))
+    return laws.kept(table)
+
+
+def _laws_shown(table: pd.DataFrame) -> str:
+    header = ["sines", "variance of ε", "misfit", "its p", "worst point", "bars' best p", "plausible", "label variance"]
+    rows = []
+    for (sines, noise_variance), of_both in table.groupby(["sines", "noise_variance"], sort=False):
+        best = of_both.iloc[0]
+        on_points = of_both[of_both["misfit_p"] > laws.LEVEL]
+        rows.append(
+            [
+                str(sines),
+                f"{noise_variance:g}",
+                f"{best['misfit']:.1f}",
+                f"{best['misfit_p']:.2g}",
+                f"{best['worst']:.4f}",
+                "–" if on_points.empty else f"{on_points['spread_p'].max():.2g}",
+                f"{int(of_both['plausible'].sum())} of {len(of_both)}",
+                f"{best['raw_variance']:.2f}",
+            ]
+        )
+    return tables.aligned(header, rows)
+
+
+# -- Figures 3 to 5 ------------------------------------------------------------------------------
+
+
+def _start() -> None:
+    """Begin a process that works for this one: it ends with it, and Ctrl-C is not its matter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _searcher(path: Path, fits: Sequence[Fit], seed: int, trials: int) -> None:
+    _start()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with one_thread():
+        search.work(path, fits, seed, trials)
+
+
+def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers: int) -> pd.DataFrame:
+    """Bring the study to so many trials and return its table."""
+    database, path = results / "search.db", results / "search.csv"
+    new = not database.exists()
+    study = search.open_study(database, seed)
+    if new and path.exists():
+        search.add_trials(study, search.read_table(path), fits)
+    optuna.storages.fail_stale_trials(study)
+    done = len(search.finished(study))
+    if done < trials:
+        context = multiprocessing.get_context("spawn")
+        arguments = [(database, fits, seed + done + number, trials) for number in range(workers)]
+        processes = [context.Process(target=_searcher, args=values) for values in arguments]
+        for process in processes:
+            process.start()
+        try:
+            with ProgressBar(f"{trials:,} settings", trials, "best score") as bar:
+                bar.progress(done)
+                while any(process.is_alive() for process in processes):
+                    time.sleep(2)
+                    now = len(search.finished(study))
+                    bar.progress(now - done, _best(study))
+                    done = now
+        finally:
+            for process in processes:
+                process.terminate()
+            write_table(path, search.search_table(study))
+    return search.search_table(study)
+
+
+def _best(study: optuna.Study) -> float | None:
+    scores = [trial.value for trial in search.finished(study) if trial.state == optuna.trial.TrialState.COMPLETE]
+    return min((value for value in scores if value is not None), default=None)
+
+
+# -- confirmation --------------------------------------------------------------------------------
+
+
+def _candidates(table: pd.DataFrame, fits: Sequence[Fit], count: int) -> list[Candidate]:
+    """The settings with the best scores."""
+    best = table[table["state"] == "complete"].nsmallest(count, "score")
+    found = []
+    for _, row in best.iterrows():
+        choices = search.choices(row)
+        rates = json.loads(row["rates"])
+        setting = search.suggest(optuna.trial.FixedTrial(choices), fits)
+        by_curve = {curve: rates[name(curve)] for curve in CURVES}
+        found.append(Candidate(int(row["trial"]), setting, by_curve, choices["factor"]))
+    return found
+
+
+def _confirm(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> pd.DataFrame:
+    """Train the candidates on seeds that the search did not see, the best tenth of them on all runs.
+
+    All get a fifth of the runs; the best of them, a fifth of the candidates, get all.
+    """
+    some = max(1, runs // 5)
+    _train(results, candidates, some, workers)
+    ranked = sorted(candidates, key=lambda one: _measured(results, one, some)["score"])
+    finalists = ranked[: math.ceil(len(ranked) / 5)]
+    _train(results, finalists, runs, workers)
+    rows = [_measured(results, one, runs if one in finalists else some) for one in ranked]
+    table = pd.DataFrame(rows).sort_values(["runs", "score"], ascending=[False, True], ignore_index=True)
+    write_table(results / "confirmed.csv", table)
+    return table
+
+
+def _train(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> None:
+    seeds = range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs)
+    tasks = []
+    for candidate in candidates:
+        for cell in candidate.cells().values():
+            store = open_store(results, cell)
+            tasks += [Task(store, cell, chunk) for chunk in store.chunks(seeds) if store.find(chunk) is None]
+    if not tasks:
+        return
+    steps = sum(len(task.chunk) * task.cell.settings["training"]["steps"] for task in tasks)
+    with ProgressBar(f"{sum(len(task.chunk) for task in tasks):,} runs to confirm {len(candidates)}", steps) as bar:
+        for task, error in train(tasks, workers, bar):
+            raise RuntimeError(f"{task.cell.identity} failed") from error
+
+
+def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
+    """A candidate's row in `confirmed.csv`."""
+    seeds = list(range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs))
+    losses = {}
+    for curve, cell in candidate.cells().items():
+        stored, missing = load(open_store(results, cell), seeds)
+        assert not missing
+        losses[curve] = np.stack([np.stack(list(stored[column])) for column in ("curve", "first_losses")]).astype(float)
+    readouts = [readout for readout in READOUTS if readout.factor == candidate.factor]
+    readout: Readout = best_readout(losses, readouts, final=True)
+    return {
+        "trial": candidate.trial,
+        "runs": runs,
+        "score": score(losses, readout, final=True),
+        **readout._asdict(),
+        **{f"rate_{name(curve)}": rate for curve, rate in candidate.rates.items()},
+        **distances(losses, readout, final=True),
+        "setting": json.dumps(asdict(candidate.setting)),
+    }
+
+
+def _shown(table: pd.DataFrame) -> str:
+    header = [
+        "setting",
+        "runs",
+        "score",
+        "Figure 3",
+        "Figure 4",
+        "Figure 5",
+        "batch",
+        "label variance",
+        "initial",
+        "bias",
+    ]
+    rows = []
+    for _, row in table.iterrows():
+        setting = json.loads(row["setting"])
+        means = [
+            np.mean([value for key, value in row.items() if str(key).startswith(figure)])
+            for figure in ("figure3_", "figure4_", "figure5_")
+        ]
+        variance = setting["label_variance"]
+        rows.append(
+            [
+                str(row["trial"]),
+                str(row["runs"]),
+                f"{row['score']:.2f}",
+                *(f"{value:.3f}" for value in means),
+                str(setting["batch_size"]),
+                "fresh" if setting["examples"] is None else f"{setting['examples']:,}",
+                "raw" if variance is None else f"{variance:.3f}",
+                f"{setting['initializer']} × {setting['gain']:.2f}",
+                "yes" if setting["bias"] else "no",
+            ]
+        )
+    return (
+        "Best settings, on seeds of their own: score (1: indistinguishable from the paper), mean distances of curves "
+        "(log10) and of final losses (Wasserstein)\n\n" + tables.aligned(header, rows)
+    )
