@@ -138,8 +138,14 @@ class RecoverConfig:
     name: str = "recovery"
 
 
+def _by(key: Any, values: DictConfig, otherwise: Any) -> Any:
+    """`${by:key,{a: 1, b: 2},3}` in YAML: the value of the key, such as a learning rate for each model."""
+    return values.get(key, otherwise)
+
+
 def register() -> None:
-    """Make the schemas known to Hydra."""
+    """Make the schemas, and the resolver `by`, known to Hydra."""
+    OmegaConf.register_new_resolver("by", _by, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=SweepConfig)
     store.store(name="correlation_schema", node=CorrelationConfig)

@@ -181,6 +181,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def write_settings(path: Path, settings: Any) -> None:
-    """Write settings as YAML."""
-    write_atomically(path, OmegaConf.to_yaml(OmegaConf.create(settings)).encode())
+def write_settings(path: Path, settings: Any, opening: str = "") -> None:
+    """Write settings as YAML, below an opening comment if there is one."""
+    comment = "".join(f"# {line}\n" for line in opening.splitlines())
+    write_atomically(path, (comment + OmegaConf.to_yaml(OmegaConf.create(settings))).encode())

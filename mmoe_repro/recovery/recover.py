@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +19,17 @@ import optuna
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from mmoe_repro import tables
+from mmoe_repro import plots, tables
 from mmoe_repro.cell import open_store
-from mmoe_repro.config import Cell, check, check_name
+from mmoe_repro.config import check, check_name
 from mmoe_repro.progress import ProgressBar
-from mmoe_repro.recovery import laws, search
+from mmoe_repro.recovery import figures, laws, search
+from mmoe_repro.recovery.answer import Candidate, write_options
 from mmoe_repro.recovery.laws import Fit
 from mmoe_repro.recovery.score import CURVES, READOUTS, Curve, Readout, best_readout, distances, name, score
-from mmoe_repro.recovery.search import Setting
 from mmoe_repro.results import load
 from mmoe_repro.store import write_settings, write_table
 from mmoe_repro.workers import Task, cores, one_thread, train
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A setting of the search that is to be confirmed.
-
-    Attributes:
-        trial: its number in the search.
-        setting: what it is.
-        rates: learning rate of each curve.
-        factor: of the loss, 1 or ½.
-    """
-
-    trial: int
-    setting: Setting
-    rates: dict[Curve, float]
-    factor: float
-
-    def cells(self) -> dict[Curve, Cell]:
-        """The cells to compare with the paper's curves."""
-        return {curve: self.setting.cell(curve, self.rates[curve]) for curve in CURVES}
 
 
 def run(config: DictConfig, hydra: Any) -> None:
@@ -73,9 +53,14 @@ def run(config: DictConfig, hydra: Any) -> None:
     write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
     fits = _fit_laws(results / "laws.csv", config.starts, workers)
     table = _search(results, fits, config.trials, config.seed, workers)
-    confirmed = _confirm(results, _candidates(table, fits, config.confirmed), config.runs, workers)
+    candidates = _candidates(table, fits, config.confirmed)
+    confirmed = _confirm(results, candidates, config.runs, workers)
     print(_shown(confirmed))
+    _draw(results, table, candidates, confirmed.iloc[0])
+    write_options(results / "conf", results.name, _of_trial(candidates, confirmed.iloc[0]))
     print(f"Tables   {results}/laws.csv, search.csv, confirmed.csv")
+    print(f"Figures  profiles, curves, histograms: {results}/figures/*.png, *.svg")
+    print(f"Next     mmoe-repro sweep experiment={results.name} --config-dir {results}/conf")
 
 
 # -- Figure 2 ------------------------------------------------------------------------------------
@@ -226,14 +211,38 @@ def _train(results: Path, candidates: Sequence[Candidate], runs: int, workers: i
             raise RuntimeError(f"{task.cell.identity} failed") from error
 
 
-def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
-    """A candidate's row in `confirmed.csv`."""
+def _losses(results: Path, candidate: Candidate, runs: int) -> dict[Curve, np.ndarray]:
+    """Stored losses of a candidate's runs and tasks, as `score.read` takes them, by curve."""
     seeds = list(range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs))
     losses = {}
     for curve, cell in candidate.cells().items():
         stored, missing = load(open_store(results, cell), seeds)
         assert not missing
         losses[curve] = np.stack([np.stack(list(stored[column])) for column in ("curve", "first_losses")]).astype(float)
+    return losses
+
+
+def _of_trial(candidates: Sequence[Candidate], row: pd.Series) -> Candidate:
+    (candidate,) = [one for one in candidates if one.trial == row["trial"]]
+    return candidate
+
+
+def _draw(results: Path, table: pd.DataFrame, candidates: Sequence[Candidate], best: pd.Series) -> None:
+    """Draw what the search says of each choice, and the best setting beside the paper."""
+    candidate = _of_trial(candidates, best)
+    losses = _losses(results, candidate, int(best["runs"]))
+    readout = Readout(best["factor"], best["batch"], best["lowest"])
+    drawn = {
+        "profiles": partial(figures.profiles, table),
+        "curves": partial(figures.curves, losses, readout),
+        "histograms": partial(figures.histograms, losses, readout),
+    }
+    plots.save(results / "figures", drawn)
+
+
+def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
+    """A candidate's row in `confirmed.csv`."""
+    losses = _losses(results, candidate, runs)
     readouts = [readout for readout in READOUTS if readout.factor == candidate.factor]
     readout: Readout = best_readout(losses, readouts, final=True)
     return {

@@ -165,14 +165,19 @@ def name(curve: Curve) -> str:
 
 
 def score(losses: Mapping[Curve, np.ndarray], readout: Readout, final: bool) -> float:
-    """The mean of all distances, each in units of the paper's sampling error; 1 is indistinguishable."""
+    """The mean of all distances, each in units of the sampling error of both sides; 1 is indistinguishable.
+
+    The units are of the paper's 200 runs against its own setting; with n runs on our side the error is
+    √(1 + 200/n) times as large, so scores of few and of many runs can be compared.
+    """
     found = distances(losses, readout, final)
     terms = []
-    for curve in losses:
+    for curve, values in losses.items():
         of_curve, of_histogram = units(curve)
-        terms.append(found[name(curve)] / of_curve)
+        ours = np.sqrt(1 + PAPER_RUNS / values.shape[1])
+        terms.append(found[name(curve)] / of_curve / ours)
         if final and curve.figure == "figure4":
-            terms.append(found[name(curve._replace(figure="figure5"))] / of_histogram)
+            terms.append(found[name(curve._replace(figure="figure5"))] / of_histogram / ours)
     return float(np.mean(terms))
 
 

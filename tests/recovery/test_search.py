@@ -71,7 +71,7 @@ def test_a_trial_is_scored_and_the_table_goes_on_elsewhere(monkeypatch, tmp_path
     assert trial.intermediate_values[700] == trial.value
     rates = trial.user_attrs["rates"]
     assert set(rates) == {search.name(curve) for curve in CURVES}
-    assert rates["figure3_shared_bottom_p1"] == rates["figure3_shared_bottom_p0.5"], "a default is one rate"
+    assert rates["figure3_shared_bottom_p1"] == 0.001, "Adam's default"
 
     study.add_trial(optuna.trial.create_trial(state=TrialState.PRUNED, params={}, distributions={}))
     table = search.search_table(study)
