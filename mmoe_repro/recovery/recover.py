@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmoe_repro import plots, tables
 from mmoe_repro.cell import open_store
 from mmoe_repro.config import check, check_name
+from mmoe_repro.errors import UsageError
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.recovery import figures, laws, search
 from mmoe_repro.recovery.answer import Candidate, write_options
@@ -82,7 +83,10 @@ def _fit_laws(path: Path, starts: int, workers: int) -> list[Fit]:
     table = pd.read_csv(path)
     print("Laws that give Figure 2, by number of sines and reading of ε\n")
     print(_laws_shown(table))
-    return laws.kept(table)
+    kept = laws.kept(table)
+    if not kept:
+        raise UsageError(f"starts={starts}: none of these fits gives Figure 2; more starts and another name")
+    return kept
 
 
 def _laws_shown(table: pd.DataFrame) -> str:
@@ -257,18 +261,8 @@ def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
 
 
 def _shown(table: pd.DataFrame) -> str:
-    header = [
-        "setting",
-        "runs",
-        "score",
-        "Figure 3",
-        "Figure 4",
-        "Figure 5",
-        "batch",
-        "label variance",
-        "initial",
-        "bias",
-    ]
+    columns = "setting, runs, score, Figure 3, Figure 4, Figure 5, batch, examples, label variance, initial, biases"
+    header = columns.split(", ")
     rows = []
     for _, row in table.iterrows():
         setting = json.loads(row["setting"])
