@@ -146,7 +146,7 @@ def _correlations(series: Sequence[Series]) -> list[float]:
     return sorted({correlation for one in series for correlation in one.cells})
 
 
-def _plain_log(axes: Axes) -> None:
+def plain_log(axes: Axes) -> None:
     """A logarithmic loss axis with plain numbers."""
     axes.set_yscale("log")
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -187,7 +187,7 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
         axes.set_title(f"task correlation {correlation:g}")
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        _plain_log(axes)
+        plain_log(axes)
     panels[0].set_ylabel("training loss of task 1 (log scale)")
     figure.suptitle("Mean loss over runs; the band holds the middle 80 % of them")
     if not curves.empty:

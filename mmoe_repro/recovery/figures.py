@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
+from mmoe_repro import plots
 from mmoe_repro.recovery import search
 from mmoe_repro.recovery.score import FIGURE4_FROM, WINDOW, Curve, Readout, histogram, published, read
 
@@ -28,7 +28,7 @@ _COLORS = {0.5: "#D55E00", 1.0: "#0072B2"}
 
 
 def profiles(table: pd.DataFrame) -> Figure:
-    """Score against each choice of the settings that were tried in full, with the best for each value.
+    """Score against each choice of the settings that were tried in full, with the best for each value as a bar.
 
     Args:
         table: of `search.search_table`.
@@ -40,8 +40,7 @@ def profiles(table: pd.DataFrame) -> Figure:
     for axes, (choice, label) in zip(panels.flat, _CHOICES.items(), strict=True):
         _profile(axes, tried.get(choice, pd.Series(dtype=object)), complete["score"].to_numpy(float))
         axes.set_xlabel(label)
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_locator(NullLocator())
+        plots.plain_log(axes)
     for row in panels:
         row[0].set_ylabel("score (log scale)")
     best = complete["score"].min() if len(complete) else np.nan
@@ -54,7 +53,7 @@ def _profile(axes: Axes, values: pd.Series, scores: np.ndarray) -> None:
     values, scores = values[known], scores[known]
     if values.empty:
         return
-    if values.map(lambda value: isinstance(value, float)).all() and values.nunique() > 5:
+    if values.nunique() > 5 and values.map(lambda value: isinstance(value, float) and value % 1 != 0).any():
         axes.plot(values.to_numpy(float), scores, ".", color="#0072B2", alpha=0.5, markersize=4)
         return
     # The order of numbers, and "fresh" after them.
@@ -63,7 +62,8 @@ def _profile(axes: Axes, values: pd.Series, scores: np.ndarray) -> None:
         mine = scores[(values == value).to_numpy()]
         axes.plot(np.full(len(mine), place), mine, ".", color="#0072B2", alpha=0.5, markersize=4)
         axes.plot([place - 0.3, place + 0.3], [mine.min()] * 2, color="#D55E00")
-    shown = [2**value for value in order] if "batch" in str(values.name) else order
+    whole = [int(value) if isinstance(value, float) and value % 1 == 0 else value for value in order]
+    shown = [2**value for value in whole] if "batch" in str(values.name) else whole
     axes.set_xticks(range(len(order)), [str(value) for value in shown], fontsize=7)
 
 
@@ -88,7 +88,7 @@ def curves(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
             axes.plot(*published(curve), "--", color=color, linewidth=1, label=f"{of_p}, paper")
         axes.set_title(f"Figure {paper_figure[-1]}, {_NAMES[model]}")
         axes.set_xlabel("step")
-        axes.set_yscale("log")
+        plots.plain_log(axes)
         axes.legend(fontsize=7)
     figure.axes[0].set_ylabel("mean loss (log scale)")
     return figure
