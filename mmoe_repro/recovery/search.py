@@ -260,7 +260,7 @@ def search_table(study: optuna.Study) -> pd.DataFrame:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A `search_table` that was written as CSV."""
-    table = pd.read_csv(path, dtype=str)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])  # "null" is JSON
     for column in table.columns:
         if column == "trial" or column.startswith("score"):
             table[column] = pd.to_numeric(table[column])
