@@ -290,6 +290,13 @@ def _source(target: str) -> str | None:
     return hashlib.sha256(origin.read_bytes()).hexdigest()[:12]
 
 
+def cell_settings(config: DictConfig) -> dict[str, Any]:
+    """The part of a composed config that makes a cell."""
+    kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
+    settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
+    return dict(settings)
+
+
 def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrides: list[str]) -> Job:
     """Check a composed config and read what its job asks for.
 
@@ -307,8 +314,7 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
             raise UsageError(f"{group}={choices.get(group)}: must be the name of one option; a comma list sweeps")
     _check_keys(config)
     _check_ranges(config)
-    kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
-    settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
+    settings = cell_settings(config)
     sources = {node["_target_"]: _source(node["_target_"]) for node in settings.values() if _is_own(node)}
     if sources:
         settings["sources"] = sources

@@ -116,7 +116,9 @@ def _number(value: float) -> str:
 
 def as_markdown(losses: pd.DataFrame) -> str:
     """Task 1's final losses as a Markdown table."""
-    return "Final loss of task 1, by cell.\n\n" + markdown(*_shown(losses))
+    header, rows = _shown(losses)
+    lines = [header, ["---"] * len(header), *rows]
+    return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def as_text(losses: pd.DataFrame) -> str:
@@ -124,16 +126,10 @@ def as_text(losses: pd.DataFrame) -> str:
     return "Final loss of task 1\n\n" + aligned(*_shown(losses))
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns for the terminal: names to the left, numbers to the right."""
     widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
-    words = ("model", "data", "figure", "law", "setting")
+    words = ("model", "data", "setting")
     lines = []
     for line in (header, ["─" * width for width in widths], *rows):
         padded = (

@@ -6,6 +6,7 @@ core's cache.
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -154,11 +155,14 @@ _report: _FromWorker
 
 
 def _start_worker(messages: "Queue[tuple[str, Any]]", stop: Event) -> None:
-    import signal
-
     global _report
     _report = _FromWorker(messages, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what Ctrl-C means
+    follow_parent()
+
+
+def follow_parent() -> None:
+    """Begin a process that works for another: it ends with that one, which also decides what Ctrl-C means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

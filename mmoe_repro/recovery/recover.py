@@ -3,9 +3,6 @@
 import json
 import math
 import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,10 +24,10 @@ from mmoe_repro.progress import ProgressBar
 from mmoe_repro.recovery import figures, laws, search
 from mmoe_repro.recovery.answer import Candidate, write_options
 from mmoe_repro.recovery.laws import Fit
-from mmoe_repro.recovery.score import CURVES, READOUTS, Curve, Readout, best_readout, distances, name, score
+from mmoe_repro.recovery.score import CURVES, Curve, Readout, best_readout, distances, name, readouts, score
 from mmoe_repro.results import load
 from mmoe_repro.store import write_settings, write_table
-from mmoe_repro.workers import Task, cores, one_thread, train
+from mmoe_repro.workers import Task, cores, follow_parent, one_thread, train
 
 
 def run(config: DictConfig, hydra: Any) -> None:
@@ -57,8 +54,10 @@ def run(config: DictConfig, hydra: Any) -> None:
     candidates = _candidates(table, fits, config.confirmed)
     confirmed = _confirm(results, candidates, config.runs, workers)
     print(_shown(confirmed))
-    _draw(results, table, candidates, confirmed.iloc[0])
-    write_options(results / "conf", results.name, _of_trial(candidates, confirmed.iloc[0]))
+    best = confirmed.iloc[0]
+    (candidate,) = [one for one in candidates if one.trial == best["trial"]]
+    _draw(results, table, candidate, best)
+    write_options(results / "conf", results.name, candidate)
     print(f"Tables   {results}/laws.csv, search.csv, confirmed.csv")
     print(f"Figures  profiles, curves, histograms: {results}/figures/*.png, *.svg")
     print(f"Next     mmoe-repro sweep experiment={results.name} --config-dir {results}/conf")
@@ -74,7 +73,7 @@ def _fit_laws(path: Path, starts: int, workers: int) -> list[Fit]:
         fits = []
         with (
             ProgressBar(f"{len(jobs):,} fits to Figure 2", len(jobs), "misfit") as bar,
-            ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start) as pool,
+            ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), follow_parent) as pool,
         ):
             for fit in pool.map(laws.fit, *zip(*jobs, strict=True)):
                 fits.append(fit)
@@ -113,21 +112,8 @@ def _laws_shown(table: pd.DataFrame) -> str:
 # -- Figures 3 to 5 ------------------------------------------------------------------------------
 
 
-def _start() -> None:
-    """Begin a process that works for this one: it ends with it, and Ctrl-C is not its matter."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
 def _searcher(path: Path, fits: Sequence[Fit], seed: int, trials: int) -> None:
-    _start()
+    follow_parent()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with one_thread():
         search.work(path, fits, seed, trials)
@@ -185,17 +171,18 @@ def _candidates(table: pd.DataFrame, fits: Sequence[Fit], count: int) -> list[Ca
 
 
 def _confirm(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> pd.DataFrame:
-    """Train the candidates on seeds that the search did not see, the best tenth of them on all runs.
+    """Train the candidates on seeds that the search did not see.
 
     All get a fifth of the runs; the best of them, a fifth of the candidates, get all.
     """
     some = max(1, runs // 5)
     _train(results, candidates, some, workers)
-    ranked = sorted(candidates, key=lambda one: _measured(results, one, some)["score"])
+    rows = {one.trial: _measured(results, one, some) for one in candidates}
+    ranked = sorted(candidates, key=lambda one: rows[one.trial]["score"])
     finalists = ranked[: math.ceil(len(ranked) / 5)]
     _train(results, finalists, runs, workers)
-    rows = [_measured(results, one, runs if one in finalists else some) for one in ranked]
-    table = pd.DataFrame(rows).sort_values(["runs", "score"], ascending=[False, True], ignore_index=True)
+    rows.update({one.trial: _measured(results, one, runs) for one in finalists})
+    table = pd.DataFrame(rows.values()).sort_values(["runs", "score"], ascending=[False, True], ignore_index=True)
     write_table(results / "confirmed.csv", table)
     return table
 
@@ -226,14 +213,8 @@ def _losses(results: Path, candidate: Candidate, runs: int) -> dict[Curve, np.nd
     return losses
 
 
-def _of_trial(candidates: Sequence[Candidate], row: pd.Series) -> Candidate:
-    (candidate,) = [one for one in candidates if one.trial == row["trial"]]
-    return candidate
-
-
-def _draw(results: Path, table: pd.DataFrame, candidates: Sequence[Candidate], best: pd.Series) -> None:
+def _draw(results: Path, table: pd.DataFrame, candidate: Candidate, best: pd.Series) -> None:
     """Draw what the search says of each choice, and the best setting beside the paper."""
-    candidate = _of_trial(candidates, best)
     losses = _losses(results, candidate, int(best["runs"]))
     readout = Readout(best["factor"], best["batch"], best["lowest"])
     drawn = {
@@ -247,8 +228,7 @@ def _draw(results: Path, table: pd.DataFrame, candidates: Sequence[Candidate], b
 def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
     """A candidate's row in `confirmed.csv`."""
     losses = _losses(results, candidate, runs)
-    readouts = [readout for readout in READOUTS if readout.factor == candidate.factor]
-    readout: Readout = best_readout(losses, readouts, final=True)
+    readout = best_readout(losses, readouts(candidate.factor), final=True)
     return {
         "trial": candidate.trial,
         "runs": runs,

@@ -52,6 +52,12 @@ READOUTS = tuple(
     for batch, lowest in ((False, False), (False, True), (True, True))
 )
 
+
+def readouts(factor: float) -> list[Readout]:
+    """The readouts with a factor."""
+    return [readout for readout in READOUTS if readout.factor == factor]
+
+
 #: The curves that the search fits; p = 0.9 is held out.
 CURVES = tuple(
     Curve(figure, model, correlation)

@@ -12,7 +12,6 @@ import numpy as np
 import optuna
 import pandas as pd
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from mmoe_repro import config
@@ -21,7 +20,7 @@ from mmoe_repro.compiler import CompileError
 from mmoe_repro.config import Cell
 from mmoe_repro.population import Population
 from mmoe_repro.recovery.laws import Fit
-from mmoe_repro.recovery.score import CURVES, READOUTS, WINDOW, Curve, Readout, best_readout, distances, name, score
+from mmoe_repro.recovery.score import CURVES, WINDOW, Curve, Readout, best_readout, distances, name, readouts, score
 from mmoe_repro.synthetic import SyntheticLaw
 
 #: Seeds of the search; those of sweeps are below, those of tuning above.
@@ -84,9 +83,7 @@ def base(model: str) -> dict[str, Any]:
         config.register()
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
             composed = compose("sweep", [f"model={model}"])
-        kept = OmegaConf.masked_copy(composed, ["model", "data", "training", "data_seed", "init_seed"])
-        settings: Any = OmegaConf.to_container(kept, resolve=True)
-        _composed[model] = settings
+        _composed[model] = config.cell_settings(composed)
     return _composed[model]
 
 
@@ -167,11 +164,11 @@ class Trial:
         both = np.stack([runs.curves(), runs.first_losses[:, : runs.step // WINDOW].numpy()])[:, :, : steps // WINDOW]
         return np.concatenate(list(np.moveaxis(both, -1, 0)), axis=1)
 
-    def choose_rate(self, curve: Curve, readouts: Sequence[Readout]) -> None:
+    def choose_rate(self, curve: Curve, allowed: Sequence[Readout]) -> None:
         """Choose a curve's rate: the one that comes nearest to the paper in the steps of the first rung."""
         rates = RATES if curve.figure == "figure4" else (DEFAULT_RATE,)
         by_rate = {rate: {curve: self.losses(curve, rate, RUNGS[0])} for rate in rates}
-        best = min(rates, key=lambda rate: min(score(by_rate[rate], readout, final=False) for readout in readouts))
+        best = min(rates, key=lambda rate: min(score(by_rate[rate], readout, final=False) for readout in allowed))
         for rate in rates:
             if rate != best:
                 del self._populations[curve, rate]
@@ -189,7 +186,7 @@ def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
     grid search would give.
     """
     setting = suggest(trial, laws)
-    readouts = [readout for readout in READOUTS if readout.factor == trial.params["factor"]]
+    allowed = readouts(trial.params["factor"])
     tried = Trial(setting, SEARCH_SEED, setting.runs)
     trial.set_user_attr("setting", asdict(setting))
     found = math.inf
@@ -197,11 +194,11 @@ def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
         curves = [curve for curve in CURVES if steps > RUNGS[0] or curve.correlation == 0.5]
         for curve in curves:
             if curve not in tried.rates:
-                tried.choose_rate(curve, readouts)
+                tried.choose_rate(curve, allowed)
         trial.set_user_attr("rates", {name(curve): rate for curve, rate in tried.rates.items()})
         losses = tried.measured(curves, steps)
         final = steps == RUNGS[-1]
-        readout = best_readout(losses, readouts, final)
+        readout = best_readout(losses, allowed, final)
         found = score(losses, readout, final)
         trial.set_user_attr("readout", readout._asdict())
         trial.set_user_attr("distances", distances(losses, readout, final))
