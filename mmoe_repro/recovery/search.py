@@ -30,8 +30,17 @@ SEARCH_SEED, CONFIRMATION_SEED = 500_000, 600_000
 RATES = (0.01, 0.001)
 #: Figure 3's, Adam's default.
 DEFAULT_RATE = 0.001
-#: Steps after which settings are compared, and only the best sixth of them goes on.
-RUNGS = (1_000, 10_000)
+#: Curves that settings are compared by after so many steps, the cheapest comparison first.
+RUNGS = {
+    300: [curve for curve in CURVES if curve.figure == "figure3" and curve.correlation == 0.5],
+    1_000: [curve for curve in CURVES if curve.correlation == 0.5],
+    3_000: CURVES,
+    10_000: CURVES,
+}
+#: The share that goes on each time, and of how many, the latest: the sampler comes to propose ever better ones.
+PROMOTED, COMPARED = 1 / 3, 60
+#: Steps after which a curve's learning rate is chosen.
+RATE_STEPS = 1_000
 #: Where runs that predict a constant end in Figure 5, and the bin's neighbourhood that the search allows.
 _PLATEAU = (0.42, 0.54)
 #: What a trial measures besides its scores.
@@ -165,11 +174,13 @@ class Trial:
         return np.concatenate(list(np.moveaxis(both, -1, 0)), axis=1)
 
     def choose_rate(self, curve: Curve, allowed: Sequence[Readout]) -> None:
-        """Choose a curve's rate: the one that comes nearest to the paper in the steps of the first rung."""
-        rates = RATES if curve.figure == "figure4" else (DEFAULT_RATE,)
-        by_rate = {rate: {curve: self.losses(curve, rate, RUNGS[0])} for rate in rates}
-        best = min(rates, key=lambda rate: min(score(by_rate[rate], readout, final=False) for readout in allowed))
-        for rate in rates:
+        """Choose a curve's rate: the one that comes nearest to the paper in the first steps."""
+        if curve.figure == "figure3":
+            self.rates[curve] = DEFAULT_RATE
+            return
+        by_rate = {rate: {curve: self.losses(curve, rate, RATE_STEPS)} for rate in RATES}
+        best = min(RATES, key=lambda rate: min(score(by_rate[rate], readout, final=False) for readout in allowed))
+        for rate in RATES:
             if rate != best:
                 del self._populations[curve, rate]
         self.rates[curve] = best
@@ -182,22 +193,20 @@ class Trial:
 def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
     """Score a setting; one that is behind at a rung is given up.
 
-    The first rung is of p = 0.5 alone. Figures 4 and 5 may have a learning rate for each model and correlation, as a
-    grid search would give.
+    Figures 4 and 5 may have a learning rate for each model and correlation, as a grid search would give.
     """
     setting = suggest(trial, laws)
     allowed = readouts(trial.params["factor"])
     tried = Trial(setting, SEARCH_SEED, setting.runs)
     trial.set_user_attr("setting", asdict(setting))
     found = math.inf
-    for steps in RUNGS:
-        curves = [curve for curve in CURVES if steps > RUNGS[0] or curve.correlation == 0.5]
+    for steps, curves in RUNGS.items():
         for curve in curves:
             if curve not in tried.rates:
                 tried.choose_rate(curve, allowed)
         trial.set_user_attr("rates", {name(curve): rate for curve, rate in tried.rates.items()})
         losses = tried.measured(curves, steps)
-        final = steps == RUNGS[-1]
+        final = steps == max(RUNGS)
         readout = best_readout(losses, allowed, final)
         found = score(losses, readout, final)
         trial.set_user_attr("readout", readout._asdict())
@@ -206,6 +215,16 @@ def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
         if not final and trial.should_prune():
             raise optuna.TrialPruned
     return found
+
+
+class _BestOfTheLatest(optuna.pruners.BasePruner):
+    """Successive halving among the latest trials, by the scores in the study, which its table keeps."""
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        steps = max(trial.intermediate_values)
+        trials = [one for one in study.get_trials(deepcopy=False) if steps in one.intermediate_values]
+        scores = [one.intermediate_values[steps] for one in trials[-COMPARED:]]
+        return trial.intermediate_values[steps] > float(np.quantile(scores, PROMOTED))
 
 
 def open_study(path: Path, seed: int) -> optuna.Study:
@@ -224,7 +243,7 @@ def open_study(path: Path, seed: int) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=200
         ),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=6),
+        pruner=_BestOfTheLatest(),
     )
 
 
@@ -251,7 +270,7 @@ def search_table(study: optuna.Study) -> pd.DataFrame:
         }
         for trial in finished(study)
     ]
-    by = ["score", *(f"score_{steps}" for steps in reversed(RUNGS[:-1]))]
+    by = ["score", *(f"score_{steps}" for steps in sorted(RUNGS)[-2::-1])]
     return pd.DataFrame(rows).sort_values(by, ignore_index=True) if rows else pd.DataFrame()
 
 
