@@ -180,7 +180,11 @@ def _rows(chunk: range, initial: Evaluation, final: Evaluation, runs: Population
                     "diverged": not (np.isfinite(curve[-1]) and np.isfinite(test_loss)),
                     "stuck": final.prediction_sd[run, task] < STUCK_SD,
                     "dead_units": final.dead_units[run, task],
+                    "gate_entropy": final.gate_entropy[run, task],
+                    "gate_divergence": final.gate_divergence[run, task],
+                    "experts_used": final.experts_used[run, task],
                     "seconds": seconds,
+                    "gate_weights": final.gate_weights[run, task].astype(np.float32),
                     "curve": curve.astype(np.float32),
                     "first_losses": first_losses[run, :, task].astype(np.float32),
                 }

@@ -39,30 +39,112 @@ class SyntheticConfig:
 
 @dataclass
 class _ModelConfig:
-    """What the built-in models share."""
+    """What the built-in models share; each model's own fields are as in its class."""
 
     _target_: str = MISSING
     features: int = MISSING
     tasks: int = MISSING
-    tower: list[int] = MISSING
     bias: bool = MISSING
     initializer: str = MISSING
     gain: float = MISSING
+    weights: int | None = None
+    gives_way: list[str] = MISSING
 
 
 @dataclass
-class SharedBottomConfig(_ModelConfig):
-    """Fields as in `mmoe_repro.models.SharedBottom`."""
+class BottomConfig(_ModelConfig):
+    """`SharedBottom` and `SingleTask`."""
 
     bottom: list[int] = MISSING
+    tower: list[int] = MISSING
 
 
 @dataclass
-class MixtureConfig(_ModelConfig):
-    """Fields as in `mmoe_repro.models.OMoE` and `MMoE`."""
+class L2ConstrainedConfig(BottomConfig):
+    """`L2Constrained`."""
+
+    alpha: float = MISSING
+
+
+@dataclass
+class CrossStitchConfig(BottomConfig):
+    """`CrossStitch`."""
+
+    same: float = MISSING
+
+
+@dataclass
+class TensorFactorizationConfig(BottomConfig):
+    """`TensorFactorization`."""
+
+    ranks: list[int] = MISSING
+
+
+@dataclass
+class MoEConfig(_ModelConfig):
+    """`MoE`."""
 
     experts: int = MISSING
     expert: list[int] = MISSING
+
+
+@dataclass
+class MixtureConfig(MoEConfig):
+    """`OMoE` and `MMoE`."""
+
+    tower: list[int] = MISSING
+
+
+@dataclass
+class StackedMoEConfig(MixtureConfig):
+    """`StackedMoE`."""
+
+    levels: int = MISSING
+    own_gates: bool = MISSING
+
+
+@dataclass
+class SparseMoEConfig(MixtureConfig):
+    """`SparseMoE`."""
+
+    k: int = MISSING
+    noisy: bool = MISSING
+    w_importance: float = MISSING
+    w_load: float = MISSING
+
+
+@dataclass
+class CGCConfig(_ModelConfig):
+    """`CGC`."""
+
+    own_experts: int = MISSING
+    shared_experts: int = MISSING
+    expert: list[int] = MISSING
+    tower: list[int] = MISSING
+
+
+@dataclass
+class PLEConfig(CGCConfig):
+    """`PLE`."""
+
+    levels: int = MISSING
+
+
+#: Schemas of the built-in models, by option of the `model` group.
+_MODELS: dict[str, type[_ModelConfig]] = {
+    "single_task": BottomConfig,
+    "shared_bottom": BottomConfig,
+    "l2_constrained": L2ConstrainedConfig,
+    "cross_stitch": CrossStitchConfig,
+    "tensor_factorization": TensorFactorizationConfig,
+    "moe": MoEConfig,
+    "omoe": MixtureConfig,
+    "mmoe": MixtureConfig,
+    "sparse_moe": SparseMoEConfig,
+    "stacked_moe": StackedMoEConfig,
+    "cgc": CGCConfig,
+    "ple": PLEConfig,
+}
 
 
 @dataclass
@@ -151,8 +233,8 @@ def register() -> None:
     store.store(name="correlation_schema", node=CorrelationConfig)
     store.store(name="recover_schema", node=RecoverConfig)
     store.store(name="synthetic_schema", node=SyntheticConfig)
-    store.store(name="shared_bottom_schema", node=SharedBottomConfig)
-    store.store(name="mixture_schema", node=MixtureConfig)
+    for name, schema in _MODELS.items():
+        store.store(name=f"{name}_schema", node=schema)
 
 
 def folder() -> Path:
@@ -291,9 +373,19 @@ def _source(target: str) -> str | None:
 
 
 def cell_settings(config: DictConfig) -> dict[str, Any]:
-    """The part of a composed config that makes a cell."""
+    """The part of a composed config that makes a cell; of `model.weights` the widths that it leads to.
+
+    Raises:
+        UsageError: no widths lead to it.
+    """
     kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
     settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
+    if isinstance(model := settings["model"], dict):
+        weights, gives_way = model.pop("weights", None), model.pop("gives_way", [])
+        if weights is not None:
+            from mmoe_repro.budget import fit_widths
+
+            settings["model"] = fit_widths(model, weights, gives_way)
     return dict(settings)
 
 

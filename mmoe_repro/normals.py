@@ -33,6 +33,15 @@ def box_muller(words: Tensor, out: Tensor) -> None:
     out.copy_(torch.stack([radius * angle.cos(), radius * angle.sin()], -2))
 
 
+def normals(
+    device: str, seeds: Sequence[SeedSequence], count: int, size: int, dtype: torch.dtype, compiled: bool = False
+) -> "CPUNormals | GPUNormals":
+    """The source of normal numbers of a device, `cpu` or `cuda`; arguments as of `CPUNormals`."""
+    if device == "cuda":
+        return GPUNormals(seeds, count, size, dtype)
+    return CPUNormals(seeds, count, size, dtype, compiled)
+
+
 class CPUNormals:
     """Normal numbers by Box and Muller's method from the bits of SFC64, the fastest of NumPy's generators.
 

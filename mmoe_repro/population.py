@@ -16,9 +16,10 @@ from torch.func import functional_call, stack_module_state
 
 from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Training
-from mmoe_repro.normals import UNIT
-from mmoe_repro.step import State, corrections, optional_method, trace_step
-from mmoe_repro.streams import Law, Streams, generator
+from mmoe_repro.gating import Gating, gating
+from mmoe_repro.normals import UNIT, CPUNormals, GPUNormals, normals
+from mmoe_repro.step import State, corrections, noise_shape, optional_method, trace_step
+from mmoe_repro.streams import Law, Streams, derived, generator
 
 #: A run whose prediction varies less than this (sd over the test examples) is stuck.
 STUCK_SD = 1e-6
@@ -39,12 +40,17 @@ class Seed(NamedTuple):
 class Evaluation:
     """What the test examples tell of each run and task; arrays `(runs, tasks)`.
 
-    `dead_units` is NaN for a model without `hidden`.
+    `dead_units` is NaN for a model without `hidden`, what follows it for one without `gates`; see `Gating` for these.
+    `gate_weights` is `(runs, tasks, experts)`.
     """
 
     loss: np.ndarray
     prediction_sd: np.ndarray
     dead_units: np.ndarray
+    gate_entropy: np.ndarray
+    gate_divergence: np.ndarray
+    experts_used: np.ndarray
+    gate_weights: np.ndarray
 
 
 def build_model(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -94,10 +100,23 @@ class Population:
         # The next steps' batches, corrections and losses stay in one place, and each step has its views of them.
         self._x = torch.zeros(runs, self._ahead, batch, law.dimension, dtype=dtype, device=device)
         self._y = torch.zeros(runs, self._ahead, batch, law.tasks, dtype=dtype, device=device)
+        self._inputs = [self._x]
+        self._noise: list[CPUNormals | GPUNormals] = []
+        if (shape := noise_shape(self._template, batch)) is not None:
+            of_runs = [derived(seed.init, "noise") for seed in seeds]
+            size = math.prod(shape[1:])
+            self._noise.append(normals(device, of_runs, self._ahead * batch, size, dtype, compiled))
+            self._inputs.append(torch.zeros(runs, self._ahead, *shape, dtype=dtype, device=device))
         self._corrections = torch.zeros(self._ahead, 2, dtype=dtype, device=device)
         self._losses = torch.zeros(self._ahead, runs, law.tasks, dtype=dtype, device=device)
         self._arguments = [
-            (*self._state.tensors(), self._x[:, i], self._y[:, i], self._corrections[i], self._losses[i])
+            (
+                *self._state.tensors(),
+                *(value[:, i] for value in self._inputs),
+                self._y[:, i],
+                self._corrections[i],
+                self._losses[i],
+            )
             for i in range(self._ahead)
         ]
         self.step = 0
@@ -105,7 +124,8 @@ class Population:
         self.losses = torch.zeros(runs, windows, law.tasks, dtype=torch.float64, device=device)
         self.first_losses = torch.zeros_like(self.losses)
 
-        traced = trace_step(self._template, self._state, training, self._x[:, 0], self._y[:, 0])
+        inputs = [value[:, 0] for value in self._inputs]
+        traced = trace_step(self._template, self._state, training, inputs, self._y[:, 0])
         self._step: Callable[..., Any] = compile_traced(traced, self._arguments[0]) if compiled else traced
         self._recorded: torch.cuda.CUDAGraph | None = None
 
@@ -150,8 +170,9 @@ class Population:
     def _draw(self) -> None:
         """Fill the batches of the next steps."""
         x, y = self._streams.take()
-        self._x.copy_(x.view_as(self._x))
-        self._y.copy_(y.view_as(self._y))
+        drawn = [x, *(source.take() for source in self._noise)]
+        for held, values in zip([*self._inputs, self._y], [*drawn, y], strict=True):
+            held.copy_(values.view_as(held))
 
     def curves(self) -> np.ndarray:
         """Mean training loss of each finished window `(runs, windows, tasks)`."""
@@ -162,8 +183,8 @@ class Population:
     def evaluate(self) -> Evaluation:
         """Measure the models as they stand on each run's test examples."""
         self._template.eval()
-        hidden = optional_method(self._template, "hidden")
-        rows = []
+        hidden, gates = (optional_method(self._template, name) for name in ("hidden", "gates"))
+        rows, weights = [], []
         for run in range(len(self.losses)):
             values = {name: value[run] for name, value in {**self._state.parameters, **self._state.fixed}.items()}
             x, y = self._streams.test_set(run)
@@ -173,16 +194,30 @@ class Population:
             if hidden is not None:
                 zero = [(hidden.call(values, part) == 0).all(0) for part in parts]
                 dead = torch.stack(zero).all(0).double().mean(-1)
-            rows.append(torch.stack([(predictions - y).square().mean(0), predictions.std(0), dead]))
+            unknown = torch.full_like(dead, torch.nan)
+            of_gates = Gating(unknown, unknown, unknown, unknown[:, None])
+            if gates is not None:
+                of_gates = gating(torch.cat([gates.call(values, part) for part in parts]).double())
+            losses = (predictions - y).square().mean(0)
+            of_run = [losses, predictions.std(0), dead, of_gates.entropy, of_gates.divergence, of_gates.used]
+            rows.append(torch.stack([value.expand_as(losses) for value in of_run]))
+            weights.append(of_gates.weights)
         self._template.train()
-        loss, prediction_sd, dead_units = torch.stack(rows, 1).cpu().numpy()
-        return Evaluation(loss, prediction_sd, dead_units)
+        loss, sd, dead, entropy, divergence, used = torch.stack(rows, 1).cpu().numpy()
+        return Evaluation(loss, sd, dead, entropy, divergence, used, torch.stack(weights).cpu().numpy())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes in training; tensors are not copied."""
         streams = self._streams.state_dict()
         losses = [self.losses, self.first_losses]
-        return {"step": self.step, "state": self._state.tensors(), "losses": losses, "streams": streams}
+        noise = [source.state_dict() for source in self._noise]
+        return {
+            "step": self.step,
+            "state": self._state.tensors(),
+            "losses": losses,
+            "streams": streams,
+            "noise": noise,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on, to the bit, from where `state_dict` was called."""
@@ -192,6 +227,8 @@ class Population:
         for tensor, value in zip(mine, saved, strict=True):
             tensor.copy_(value)
         self._streams.load_state_dict(state["streams"])
+        for source, saved in zip(self._noise, state["noise"], strict=True):
+            source.load_state_dict(saved)
 
 
 def _stack(models: Sequence[nn.Module], kinds_of_moments: int) -> State:

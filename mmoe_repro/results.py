@@ -9,7 +9,8 @@ import pandas as pd
 from mmoe_repro.config import Cell, Job
 from mmoe_repro.store import CellStore
 
-_OUTCOMES = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units", "seconds"]
+_OUTCOMES = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units"]
+_OUTCOMES += ["gate_entropy", "gate_divergence", "experts_used", "seconds"]
 #: Overrides that have a column of their own, or that do not make another cell.
 _NOT_SWEPT = ("model", "data", "data.correlation", "training.learning_rate")
 
@@ -88,7 +89,7 @@ def load(store: CellStore, seeds: list[int]) -> tuple[pd.DataFrame, list[int]]:
 
 def runs_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
     """A row per run and task: the keys of its cell, seed, task, and what came out."""
-    table = stored[["seed", "task", *_OUTCOMES]].copy()
+    table = stored.reindex(columns=["seed", "task", *_OUTCOMES])  # a store of an earlier version has fewer
     for position, (key, value) in enumerate(cell.keys.items()):
         table.insert(position, key, value)
     return table

@@ -39,6 +39,20 @@ def optional_method(module: nn.Module, name: str) -> Method | None:
     return Method(module, name) if callable(found) and not isinstance(found, nn.Module) else None
 
 
+def noise_shape(module: nn.Module, batch: int) -> tuple[int, ...] | None:
+    """Shape of the standard normal noise that a module takes with each training batch; None if it takes none.
+
+    Raises:
+        UsageError: it does not begin with the batch.
+    """
+    if optional_method(module, "noise_shape") is None:
+        return None
+    shape = tuple(module.noise_shape(batch))  # type: ignore[operator]
+    if not shape or shape[0] != batch:
+        raise UsageError(f"noise_shape({batch}) is {shape}; must begin with the batch")
+    return shape
+
+
 @dataclass
 class State:
     """What the step of a population reads and changes, every tensor with the runs along its first axis.
@@ -98,22 +112,23 @@ def adam(
     parameter.sub_(correction[0] * mean / (square.sqrt() * correction[1] + optimizer.eps))
 
 
-def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y: Tensor) -> GraphModule:
+def trace_step(module: nn.Module, state: State, training: Training, inputs: Sequence[Tensor], y: Tensor) -> GraphModule:
     """Trace a step of a population into a plain list of tensor operations.
 
     The ordinary module is vectorised over runs by `torch.func.vmap` and differentiated by `torch.func.grad`; tracing
     takes the cost of both out of the training loop. A run's loss is the sum over tasks of the mean squared error, plus
-    the module's `penalty(x)` if it has one.
+    the module's `penalty(*inputs)` if it has one.
 
     Args:
-        module: of one run, mapping x `(batch, features)` to predictions `(batch, tasks)`.
+        module: of one run, mapping its inputs to predictions `(batch, tasks)`.
         state: as it is before a step; left as it is.
         training: how to train.
-        x: features `(runs, batch, features)`, to know their shape.
+        inputs: features `(runs, batch, features)`, and noise `(runs, batch, …)` for a module that takes it, to know
+            their shapes.
         y: labels `(runs, batch, tasks)`, to know their shape.
 
     Returns:
-        a module to be called with the tensors of a state, which it changes, x, y, the two numbers of `corrections`,
+        a module to be called with the tensors of a state, which it changes, inputs, y, the numbers of `corrections`,
         and a tensor `(runs, tasks)` that it fills with the losses before the update.
 
     Raises:
@@ -127,17 +142,19 @@ def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y
     names = [*state.parameters, *state.fixed]
     trained = len(state.parameters)
     changed = trained * (1 + len(state.moments))
+    state_size = changed + len(state.fixed)
 
-    def loss(parameters: Sequence[Tensor], fixed: Sequence[Tensor], x: Tensor, y: Tensor) -> Any:
+    def loss(parameters: Sequence[Tensor], fixed: Sequence[Tensor], inputs: Sequence[Tensor], y: Tensor) -> Any:
         values = dict(zip(names, [*parameters, *fixed], strict=True))
-        task_losses = (functional_call(module, values, (x,)) - y).square().mean(0)
+        task_losses = (functional_call(module, values, tuple(inputs)) - y).square().mean(0)
         total = task_losses.sum()
-        return total if penalty is None else total + penalty.call(values, x), task_losses
+        return total if penalty is None else total + penalty.call(values, *inputs), task_losses
 
     def step(*arguments: Tensor) -> tuple[()]:
-        *tensors, x, y, correction, losses = arguments
+        tensors, rest = arguments[:state_size], arguments[state_size:]
+        *inputs, y, correction, losses = rest
         differentiate = vmap(grad_and_value(loss, has_aux=True))
-        gradients, (_, task_losses) = differentiate(tensors[:trained], tensors[changed:], x, y)
+        gradients, (_, task_losses) = differentiate(list(tensors[:trained]), list(tensors[changed:]), inputs, y)
         for number, gradient in enumerate(gradients):
             parameter, *moments = tensors[number:changed:trained]
             adam(parameter, moments, gradient, correction, training)
@@ -146,9 +163,12 @@ def trace_step(module: nn.Module, state: State, training: Training, x: Tensor, y
 
     correction, losses = y.new_ones(2), y.new_empty(y.shape[0], y.shape[-1])
     # Tracing executes the step once, so it gets values of its own.
-    tried = [value.clone(memory_format=torch.preserve_format) for value in (*state.tensors(), x, y)]
+    tried = [value.clone(memory_format=torch.preserve_format) for value in (*state.tensors(), *inputs, y)]
     traced = make_fx(step)(*tried, correction, losses)
-    for (name, before), after in zip(state.fixed.items(), tried[changed:-2], strict=True):
+    for (name, before), after in zip(state.fixed.items(), tried[changed:state_size], strict=True):
         if not torch.equal(before, after):
-            raise UsageError(f"{name} changes in forward (running statistics?); a population cannot stack that")
+            raise UsageError(
+                f"{name} changes in forward, which a population cannot stack; without running statistics "
+                "(track_running_stats=False, or LayerNorm) it can"
+            )
     return traced

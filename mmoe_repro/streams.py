@@ -9,12 +9,12 @@ from numpy.random import SeedSequence
 from torch import Tensor
 from torch.func import vmap
 
-from mmoe_repro.normals import UNIT, CPUNormals, GPUNormals
+from mmoe_repro.normals import UNIT, CPUNormals, GPUNormals, normals
 
 #: Fresh examples that the test loss is measured on.
 TEST_EXAMPLES = 10_000
 
-_PURPOSES = ("weights", "examples", "shuffles", "test", "init")
+_PURPOSES = ("weights", "examples", "shuffles", "test", "init", "noise")
 
 
 class Law(Protocol):
@@ -99,14 +99,17 @@ class Streams:
         self, seeds: Sequence[int], purpose: str, count: int, compiled: bool = False
     ) -> list[CPUNormals | GPUNormals]:
         """The sources of a law's normal numbers, one for each tensor that it takes."""
-        dtype, sources = self._weights.dtype, list[CPUNormals | GPUNormals]()
-        for number, size in enumerate(self._law.normals):
-            of_runs = [derived(seed, purpose, number) for seed in seeds]
-            if self._device == "cuda":
-                sources.append(GPUNormals(of_runs, count, size, dtype))
-            else:
-                sources.append(CPUNormals(of_runs, count, size, dtype, compiled))
-        return sources
+        return [
+            normals(
+                self._device,
+                [derived(seed, purpose, number) for seed in seeds],
+                count,
+                size,
+                self._weights.dtype,
+                compiled,
+            )
+            for number, size in enumerate(self._law.normals)
+        ]
 
     def _draw(self, weights: Tensor, sources: Sequence[CPUNormals | GPUNormals]) -> tuple[Tensor, Tensor]:
         x, y = vmap(self._law.draw)(weights, *(source.take() for source in sources))

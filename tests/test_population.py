@@ -1,6 +1,7 @@
 """A population is its runs trained one at a time by an ordinary PyTorch loop."""
 
 import io
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,23 @@ import torch
 from mmoe_repro.compiler import can_compile
 from mmoe_repro.config import Adam, Training
 from mmoe_repro.errors import UsageError
-from mmoe_repro.models import MMoE, OMoE, SharedBottom
+from mmoe_repro.models import (
+    CGC,
+    PLE,
+    CrossStitch,
+    L2Constrained,
+    MMoE,
+    MoE,
+    OMoE,
+    SharedBottom,
+    SingleTask,
+    SparseMoE,
+    StackedMoE,
+    TensorFactorization,
+)
+from mmoe_repro.normals import normals
 from mmoe_repro.population import Population, Seed, build_model
-from mmoe_repro.streams import Streams
+from mmoe_repro.streams import Streams, derived
 from mmoe_repro.synthetic import SyntheticLaw
 
 LAW = SyntheticLaw(
@@ -39,6 +54,19 @@ def batches(law, seed, batch, dtype=torch.float64):
         x, y = x[batch:], y[batch:]
 
 
+def noise_of(model, seed, batch, dtype):
+    """A run's noise, batch by batch; none for most models."""
+    shape = model.noise_shape(batch) if hasattr(model, "noise_shape") else None
+    if shape is not None:
+        source = normals("cpu", [derived(seed.init, "noise")], 16 * batch, math.prod(shape[1:]), dtype)
+    while True:
+        if shape is None:
+            yield []
+        else:
+            for noise in source.take()[0].view(16, *shape):
+                yield [noise]
+
+
 def ordinary_loop(build, law, training, seed, dtype=torch.float64):
     """Train one run as anybody would; return the loss of every step and the trained model."""
     model = build_model(build, seed.init).to(dtype)
@@ -53,12 +81,14 @@ def ordinary_loop(build, law, training, seed, dtype=torch.float64):
         amsgrad=settings.amsgrad,
         decoupled_weight_decay=settings.decoupled_weight_decay,
     )
+    noises = noise_of(model, seed, training.batch_size, dtype)
+    penalty = getattr(model, "penalty", lambda *_: 0.0)
     losses = []
     for _ in range(training.steps):
-        x, y = next(stream)
-        task_losses = (model(x) - y).square().mean(0)
+        (x, y), noise = next(stream), next(noises)
+        task_losses = (model(x, *noise) - y).square().mean(0)
         optimizer.zero_grad()
-        task_losses.sum().backward()
+        (task_losses.sum() + penalty(x, *noise)).backward()
         optimizer.step()
         losses.append(task_losses.detach())
     return torch.stack(losses).numpy(), model
@@ -71,8 +101,7 @@ def train(population):
 
 
 def small(model):
-    widths = {"bottom": [13, 7]} if model is SharedBottom else {"experts": 3, "expert": [6]}
-    return lambda: model(20, LAW.tasks, **widths, tower=[4])
+    return lambda: model(20, LAW.tasks)
 
 
 without_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -84,7 +113,7 @@ both_ways = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
 @both_ways
-@pytest.mark.parametrize("model", [SharedBottom, OMoE, MMoE])
+@pytest.mark.parametrize("model", [SharedBottom, OMoE, MMoE, SparseMoE])
 def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
     # Blocks of 32 steps, and a last one of 8: a GPU takes the first as they come and replays those after it.
     training = Training(steps=200, batch_size=64, window=1, device=device)
@@ -94,6 +123,16 @@ def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
     for run, seed in enumerate(SEEDS):
         alone, _ = ordinary_loop(small(model), LAW, training, seed)
         np.testing.assert_allclose(together[run], alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model", [CGC, PLE, CrossStitch, L2Constrained, MoE, SingleTask, StackedMoE, TensorFactorization]
+)
+def test_every_other_architecture_trains_as_in_an_ordinary_loop(model):
+    training = Training(steps=60, batch_size=16, window=1)
+    together = train(Population(small(model), LAW, training, SEEDS[:2], torch.float64)).curves()
+    alone, _ = ordinary_loop(small(model), LAW, training, SEEDS[1])
+    np.testing.assert_allclose(together[1], alone, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

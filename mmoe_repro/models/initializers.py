@@ -9,30 +9,26 @@ from torch import Tensor, nn
 from mmoe_repro.errors import UsageError, nearest
 
 
-def _fans(weight: Tensor) -> tuple[int, int]:
-    """Inputs and outputs of one matrix `(…, outputs, inputs)` of a stack, not of the whole stack."""
-    return weight.shape[-1], weight.shape[-2]
-
-
-def _glorot_uniform(weight: Tensor) -> None:
-    bound = math.sqrt(6 / sum(_fans(weight)))
+def _glorot_uniform(weight: Tensor, inputs: int, outputs: int) -> None:
+    bound = math.sqrt(6 / (inputs + outputs))
     weight.uniform_(-bound, bound)
 
 
-def _he_normal(weight: Tensor) -> None:
-    weight.normal_(0, math.sqrt(2 / _fans(weight)[0]))
+def _he_normal(weight: Tensor, inputs: int, outputs: int) -> None:
+    weight.normal_(0, math.sqrt(2 / inputs))
 
 
-def _torch(weight: Tensor) -> None:
-    bound = 1 / math.sqrt(_fans(weight)[0])
+def _torch(weight: Tensor, inputs: int, outputs: int) -> None:
+    bound = 1 / math.sqrt(inputs)
     weight.uniform_(-bound, bound)
 
 
-def _normal(weight: Tensor) -> None:
+def _normal(weight: Tensor, inputs: int, outputs: int) -> None:
     weight.normal_(0, 1)
 
 
-INITIALIZERS: dict[str, Callable[[Tensor], None]] = {
+#: Each fills a stack of matrices `(…, outputs, inputs)`, given the inputs and outputs of one of them.
+INITIALIZERS: dict[str, Callable[[Tensor, int, int], None]] = {
     "glorot_uniform": _glorot_uniform,  # Glorot and Bengio 2010
     "he_normal": _he_normal,  # He et al. 2015
     "torch": _torch,  # the default of torch.nn.Linear, biases included
@@ -42,9 +38,10 @@ INITIALIZERS: dict[str, Callable[[Tensor], None]] = {
 
 @torch.no_grad()
 def initialize(module: nn.Module, initializer: str, gain: float) -> None:
-    """Fill every weight of `module` from the global generator, and its biases with zero.
+    """Fill every layer's `weight` from the global generator, and its `bias` with zero.
 
-    `gain` multiplies the weights. With `torch`, biases start as `torch.nn.Linear` starts them.
+    A layer has `inputs` and `outputs`, the fans of one of its matrices. `gain` multiplies the weights. With `torch`,
+    biases start as `torch.nn.Linear` starts them.
 
     Raises:
         UsageError: there is no such initializer, or the gain is not positive.
@@ -57,11 +54,12 @@ def initialize(module: nn.Module, initializer: str, gain: float) -> None:
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
         if weight is None:
             continue
-        INITIALIZERS[initializer](weight)
+        inputs, outputs = int(layer.inputs), int(layer.outputs)  # type: ignore[arg-type]
+        INITIALIZERS[initializer](weight, inputs, outputs)
         weight.mul_(gain)
         if bias is None:
             continue
         bias.zero_()
         if initializer == "torch":
-            bound = 1 / math.sqrt(_fans(weight)[0])
+            bound = 1 / math.sqrt(inputs)
             bias.uniform_(-bound, bound)

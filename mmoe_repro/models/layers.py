@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from mmoe_repro.errors import UsageError
 
 
+def pairs(inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Inputs and outputs of each hidden layer.
+
+    Raises:
+        UsageError: there is none, or one without units.
+    """
+    if not widths or min(widths) < 1:
+        raise UsageError(f"hidden layers of widths {list(widths)}: needs at least one, each with a unit or more")
+    return list(zip([inputs, *widths], widths, strict=False))
+
+
 class Linears(nn.Module):
     """`count` linear maps side by side: y_i = W_i x_i + b_i.
 
@@ -16,7 +27,7 @@ class Linears(nn.Module):
 
     def __init__(self, count: int, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__()
-        self.count, self.outputs = count, outputs
+        self.count, self.inputs, self.outputs = count, inputs, outputs
         self.weight = nn.Parameter(torch.empty(count, outputs, inputs))
         self.bias = nn.Parameter(torch.empty(count, outputs)) if bias else None
 
@@ -35,18 +46,36 @@ class Networks(nn.Module):
 
     def __init__(self, count: int, inputs: int, widths: Sequence[int], bias: bool = True) -> None:
         super().__init__()
-        if count < 1 or not widths or min(widths) < 1:
-            raise UsageError(f"{count} networks of widths {list(widths)}: needs at least one, each with a hidden layer")
-        sizes = [inputs, *widths]
-        self.layers = nn.ModuleList(
-            Linears(count, before, after, bias) for before, after in zip(sizes, widths, strict=False)
-        )
+        if count < 1:
+            raise UsageError(f"{count} networks of widths {list(widths)}: needs at least one")
+        self.layers = nn.ModuleList(Linears(count, *pair, bias) for pair in pairs(inputs, widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x `(batch, inputs)`, read by all, or `(batch, count, inputs)`, to `(batch, count, widths[-1])`."""
         for layer in self.layers:
             x = layer(x).relu()
         return x
+
+
+def mixture(gates: Tensor, experts: Tensor) -> Tensor:
+    """Σ_i g_i f_i for each gate.
+
+    Args:
+        gates: weights `(batch, gates, experts)`.
+        experts: outputs `(batch, experts, units)`, or of each gate's own experts `(batch, gates, experts, units)`.
+
+    Returns:
+        `(batch, gates, units)`.
+    """
+    if experts.ndim == 3:
+        experts = experts.unsqueeze(-3)
+    return (gates.unsqueeze(-1) * experts).sum(-2)
+
+
+def apart(gates: Tensor) -> Tensor:
+    """Weights over the tasks' own experts `(batch, tasks, own)`, as weights over all `(batch, tasks, tasks · own)`."""
+    mine = torch.eye(gates.shape[-2], dtype=gates.dtype, device=gates.device)
+    return torch.einsum("bki,kl->bkli", gates, mine).flatten(-2)
 
 
 class Towers(nn.Module):
@@ -60,3 +89,35 @@ class Towers(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map the hidden units `(batch, tasks, units)` to predictions `(batch, tasks)`."""
         return self.output(hidden).squeeze(-1)
+
+
+class Extraction(nn.Module):
+    """A level of CGC and PLE (Tang et al. 2020): experts of each task, shared ones, and a gate per task over both.
+
+    The experts of the tasks come first, task by task, then the shared ones.
+    """
+
+    def __init__(
+        self, tasks: int, inputs: int, own: int, shared: int, widths: Sequence[int], bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.own_count, self.shared_count = own, shared
+        self.own = Networks(tasks * own, inputs, widths, bias)
+        self.shared = Networks(shared, inputs, widths, bias)
+        self.gate = Linears(tasks, inputs, own + shared, bias=False)
+
+    def gates(self, of_tasks: Tensor) -> Tensor:
+        """Gate weights over all experts `(batch, tasks, tasks · own + shared)`, 0 for those of other tasks."""
+        own, shared = self.gate(of_tasks).softmax(-1).split([self.own_count, self.shared_count], -1)
+        return torch.cat([apart(own), shared], -1)
+
+    def forward(self, of_tasks: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+        """Each task's mixture `(batch, tasks, units)`, and the experts `(batch, tasks · own + shared, units)`.
+
+        Args:
+            of_tasks: what the tasks' experts and gates read, `(batch, inputs)` for all or `(batch, tasks, inputs)`.
+            shared: what the shared experts read, `(batch, inputs)`.
+        """
+        of_own = of_tasks if of_tasks.ndim == 2 else of_tasks.repeat_interleave(self.own_count, -2)
+        experts = torch.cat([self.own(of_own), self.shared(shared)], -2)
+        return mixture(self.gates(of_tasks), experts), experts

@@ -1,6 +1,8 @@
-"""MMoE, a gate per task: y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k(x) = softmax(W_k x).
+"""y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k(x) = softmax(W_k x).
 
-Ma et al. 2018, section 4.2, eq. 6 and 7: the tasks share the experts, and each mixes them in its own way.
+MMoE: the tasks share the experts f_i, and each mixes them in its own way, by a gate of its own.
+
+Source: Ma et al. 2018, section 4.2, eq. 6 and 7.
 """
 
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmoe_repro.models.initializers import initialize
-from mmoe_repro.models.layers import Linears, Networks, Towers
+from mmoe_repro.models.layers import Linears, Networks, Towers, mixture
 
 
 class MMoE(nn.Module):
@@ -37,8 +39,7 @@ class MMoE(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their ReLU, `(batch, tasks, units)`."""
-        mixtures = (self.gates(x).unsqueeze(-1) * self.experts(x).unsqueeze(-3)).sum(-2)
-        return self.towers.hidden(mixtures)
+        return self.towers.hidden(mixture(self.gates(x), self.experts(x)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(batch, tasks)` for features x `(batch, features)`."""

@@ -1,6 +1,8 @@
-"""OMoE, one gate for all tasks: y_k = h_k(Σ_i g(x)_i f_i(x)), g(x) = softmax(W x).
+"""y_k = h_k(Σ_i g(x)_i f_i(x)), g(x) = softmax(W x).
 
-Ma et al. 2018, section 4.1: the mixture is a shared bottom that can switch between experts.
+OMoE, one gate for all tasks: the mixture is a shared bottom that can switch between experts.
+
+Source: Ma et al. 2018, section 4.1.
 """
 
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmoe_repro.models.initializers import initialize
-from mmoe_repro.models.layers import Linears, Networks, Towers
+from mmoe_repro.models.layers import Linears, Networks, Towers, mixture
 
 
 class OMoE(nn.Module):
@@ -38,9 +40,8 @@ class OMoE(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their ReLU, `(batch, tasks, units)`."""
-        weights = self.gate(x).softmax(-1).squeeze(-2)
-        mixture = (weights.unsqueeze(-1) * self.experts(x)).sum(-2)
-        return self.towers.hidden(mixture)
+        mixed = mixture(self.gate(x).softmax(-1), self.experts(x))
+        return self.towers.hidden(mixed.squeeze(-2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(batch, tasks)` for features x `(batch, features)`."""

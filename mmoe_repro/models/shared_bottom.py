@@ -1,6 +1,8 @@
-"""Shared-Bottom: y_k = h_k(f(x)).
+"""y_k = h_k(f(x)).
 
-One bottom network f for all tasks, one tower h_k for each (Caruana 1997; Ma et al. 2018, section 3.1, eq. 1).
+Shared-Bottom: one bottom network f for all tasks, one tower h_k for each.
+
+Source: Caruana 1997; Ma et al. 2018, section 3.1, eq. 1.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,76 @@
+"""W = S ×₁ U₁ ×₂ U₂ ×₃ U₃ in every layer.
+
+The weights of a layer for all tasks are one tensor, inputs × outputs × tasks, in Tucker's form: a core S of ranks
+r1 × r2 × r3 and a factor for each axis. A rank is at most its axis.
+
+Source: Yang and Hospedales 2017, section 3.2 (Tucker); Ma et al. 2018, section 6.1.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmoe_repro.errors import UsageError
+from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.layers import pairs
+
+
+class TuckerLinears(nn.Module):
+    """A linear map per task, y_k = W_k x_k + b_k; `weight` is the core `(r3, r2, r1)`, U_i are `(axis, r_i)`.
+
+    The factors start orthogonal and so long that W starts with the variance of its core.
+    """
+
+    def __init__(self, tasks: int, inputs: int, outputs: int, ranks: Sequence[int], bias: bool) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        axes = [inputs, outputs, tasks]
+        r1, r2, r3 = (min(rank, axis) for rank, axis in zip(ranks, axes, strict=True))
+        self.weight = nn.Parameter(torch.empty(r3, r2, r1))
+        self.factors = nn.ParameterList(
+            nn.init.orthogonal_(torch.empty(axis, rank), math.sqrt(axis / rank))
+            for axis, rank in zip(axes, (r1, r2, r3), strict=True)
+        )
+        self.bias = nn.Parameter(torch.empty(tasks, outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x `(batch, inputs)`, read by all, or `(batch, tasks, inputs)`, to `(batch, tasks, outputs)`."""
+        of_inputs, of_outputs, of_tasks = self.factors
+        weight = torch.einsum("kc,cba,ia,ob->koi", of_tasks, self.weight, of_inputs, of_outputs)
+        y = torch.einsum("bi,koi->bko" if x.ndim == 2 else "bki,koi->bko", x, weight)
+        return y if self.bias is None else y + self.bias
+
+
+class TensorFactorization(nn.Module):
+    """A network per task whose weights, layer by layer, are factored together."""
+
+    def __init__(
+        self,
+        features: int,
+        tasks: int,
+        bottom: Sequence[int] = (113,),
+        tower: Sequence[int] = (8,),
+        ranks: Sequence[int] = (32, 32, 2),
+        bias: bool = True,
+        initializer: str = "glorot_uniform",
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if len(ranks) != 3 or min(ranks) < 1:
+            raise UsageError(f"model.ranks={list(ranks)}: must be three, each at least 1")
+        layers = pairs(features, [*bottom, *tower])
+        self.layers = nn.ModuleList(TuckerLinears(tasks, *pair, ranks, bias) for pair in layers)
+        self.output = TuckerLinears(tasks, layers[-1][1], 1, ranks, bias)
+        initialize(self, initializer, gain)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        for layer in self.layers:
+            x = layer(x).relu()
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions `(batch, tasks)` for features x `(batch, features)`."""
+        return self.output(self.hidden(x)).squeeze(-1)
