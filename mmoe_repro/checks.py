@@ -6,11 +6,19 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from torch import nn
 
 from mmoe_repro.errors import UsageError
 from mmoe_repro.normals import UNIT
-from mmoe_repro.step import optional_method
+from mmoe_repro.step import noise_shape, optional_method
 from mmoe_repro.streams import Law, Streams
+
+#: What a model can do instead of what `torch.func.vmap` cannot stack, by a part of the error's message.
+_FIXES = {
+    "data-dependent control flow": "it decides by the values of a tensor (an if, .item()); use torch.where",
+    "dynamic shape": "a shape depends on the values of a tensor (a boolean mask); use torch.where",
+    "randomness error mode": "it draws random numbers; take them as forward(x, noise), shaped by noise_shape(batch)",
+}
 
 
 def make(group: str, choice: str, settings: Any) -> Any:
@@ -61,26 +69,50 @@ def check_model(choice: str, settings: Any, law: Law, populate: Callable[[], obj
     with torch.random.fork_rng(devices=[]):
         model = make("model", choice, settings)
     refused = f"model={choice}:"
-    x = torch.zeros(3, law.dimension)
+    x = torch.rand(3, law.dimension, generator=torch.Generator().manual_seed(0))
     try:
-        with torch.no_grad():
-            predictions = model(x)
-            hidden = optional_method(model, "hidden")
-            units = None if hidden is None else hidden(x)
+        predictions = model(x)
+        hidden, gates = (optional_method(model, name) for name in ("hidden", "gates"))
+        units, weights = (None if method is None else method(x) for method in (hidden, gates))
     except Exception as error:  # a user's code may raise anything
         raise UsageError(f"{refused} cannot predict from features (3, {law.dimension}): {_one_line(error)}") from None
-    for name, value, shape in (("predicts", predictions, (3, law.tasks)), ("hidden gives", units, (3, law.tasks, -1))):
+    for name, value, axes in (
+        ("predicts", predictions, ("batch", "tasks")),
+        ("hidden gives", units, ("batch", "tasks", "units")),
+        ("gates gives", weights, ("batch", "tasks", "experts")),
+    ):
         told = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-        fits = isinstance(told, tuple) and len(told) == len(shape) and told[:2] == shape[:2]
-        if not fits and value is not None:
-            wanted = f"({', '.join(['batch', 'tasks', 'units'][: len(shape)])})"
+        fits = isinstance(told, tuple) and len(told) == len(axes) and told[:2] == (3, law.tasks)
+        if not fits and (value is not None or name == "predicts"):
+            wanted = f"({', '.join(axes)})"
             raise UsageError(f"{refused} {name} {told} for 3 examples; must be {wanted}, with {law.tasks} tasks")
     try:
         populate()
+        _check_gradients(model, x)
     except UsageError as error:
         raise UsageError(f"{refused} {error}") from None
     except Exception as error:
-        raise UsageError(f"{refused} cannot be trained as a population: {_one_line(error)}") from None
+        fix = next((fix for sign, fix in _FIXES.items() if sign in str(error)), _one_line(error))
+        raise UsageError(f"{refused} cannot be trained as a population: {fix}") from None
+
+
+def _check_gradients(model: nn.Module, x: torch.Tensor) -> None:
+    """Refuse parameters that the loss does not depend on.
+
+    Raises:
+        UsageError: with the first of them.
+    """
+    shape = noise_shape(model, len(x))
+    inputs = [x] if shape is None else [x, torch.ones(shape)]
+    penalty = optional_method(model, "penalty")
+    loss = model(*inputs).sum() + (0.0 if penalty is None else penalty(*inputs))
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if not trained or not loss.requires_grad:
+        raise UsageError("has no parameter that can be trained")
+    gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    for name, gradient in zip(trained, gradients, strict=True):
+        if gradient is None:
+            raise UsageError(f"{name} gets no gradient; use it in forward, or freeze it with requires_grad_(False)")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,26 +1,31 @@
 """`mmoe-repro models` and `mmoe-repro data`: what there is."""
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from mmoe_repro import config
-from mmoe_repro.models import count_weights
+from mmoe_repro import config, tables
+from mmoe_repro.models import ASIDE, weights_by_part
 
 
 def _options(group: str) -> list[str]:
     return sorted(path.stem for path in (config.folder() / group).glob("*.yaml"))
 
 
-def _made(group: str, option: str, *overrides: str) -> Any:
-    """The object that a group's option stands for, by its defaults."""
-    settings = compose("sweep", [f"{group}={option}", *overrides])
-    return instantiate(OmegaConf.to_container(settings[group], resolve=True))
+def _settings(group: str, option: str, *overrides: str) -> dict[str, Any]:
+    """What a group's option stands for, by its defaults."""
+    settings: dict[str, Any] = config.cell_settings(compose("sweep", [f"{group}={option}", *overrides]))[group]
+    return settings
 
 
 def _source(path: Path) -> str:
@@ -34,23 +39,54 @@ def _source(path: Path) -> str:
 
 
 def show_models() -> None:
-    """Print each architecture's equation, its weights as the paper counts them, all its parameters, its source."""
+    """Print each architecture's equation and source, and what it costs: weights of its parts, operations."""
     config.register()
     console = Console(highlight=False)
+    rows = []
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         for option in _options("model"):
-            model = _made("model", option)
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            opening = inspect.getdoc(inspect.getmodule(type(model))) or inspect.getdoc(type(model)) or ""
-            equation, _, source = opening.partition("\n\n")
+            settings = _settings("model", option)
+            model = instantiate(settings)
+            equation, meaning, source = (inspect.getdoc(inspect.getmodule(type(model))) or "").split("\n\n")
             console.print(f"model={option}", style="bold")
-            console.print(f"  {equation}", markup=False)
-            console.print(f"  {' '.join(source.split())}", markup=False)
-            console.print(
-                f"  {count_weights(model):,} weights as the paper counts them "
-                f"(biases, gates and the towers' output layers aside), {parameters:,} parameters in all"
-            )
+            for paragraph in (equation, meaning, source):
+                line = Text(" ".join(paragraph.split()).removesuffix("."))
+                console.print(Padding(line, (0, 0, 0, 2), expand=False))
             console.print()
+            parts = weights_by_part(model)
+            counted = {part: count for part, count in parts.items() if part not in ASIDE}
+            rows.append(
+                [
+                    option,
+                    f"{sum(counted.values()):,}",
+                    ", ".join(f"{part} {count:,}" for part, count in counted.items()),
+                    *(f"{parts.get(part, 0):,}" for part in ASIDE),
+                    f"{sum(parts.values()):,}",
+                    f"{_operations(model, settings['features']):,}",
+                ]
+            )
+    header = ["model", "weights", "of which", *ASIDE, "in all", "operations"]
+    print("By default. Weights as the paper counts them: gates, output layers and biases aside, which follow.")
+    print("Operations: additions and multiplications that one example more takes to predict.\n")
+    print(tables.aligned(header, rows))
+
+
+def _operations(model: nn.Module, features: int) -> int:
+    """Additions and multiplications that a batch's second example adds: of matrix products, mixtures and biases."""
+
+    def elementwise(*shapes: Any, out_shape: torch.Size, **_: Any) -> int:
+        return math.prod(out_shape)
+
+    def reduction(values: torch.Size, *_: Any, **__: Any) -> int:
+        return math.prod(values)
+
+    counted = {torch.ops.aten.mul: elementwise, torch.ops.aten.add: elementwise, torch.ops.aten.sum: reduction}
+    totals = []
+    for batch in (1, 2):
+        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
+            model.eval()(torch.zeros(batch, features))
+        totals.append(counter.get_total_flops())
+    return int(totals[1] - totals[0])
 
 
 def show_data() -> None:
@@ -60,7 +96,7 @@ def show_data() -> None:
     correlations = (0.5, 0.9, 1.0)
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         for option in _options("data"):
-            laws = [_made("data", option, f"data.correlation={p}") for p in correlations]
+            laws = [instantiate(_settings("data", option, f"data.correlation={p}")) for p in correlations]
             law = laws[0]
             console.print(f"data={option}", style="bold")
             console.print(f"  {_source(config.folder() / 'data' / f'{option}.yaml')}", markup=False)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmoe_repro import config
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -37,9 +39,19 @@ def test_an_unknown_command_is_refused_with_the_nearest(run):
 def test_models_tell_equation_weights_and_source(run):
     outcome = run("models")
     assert outcome.status == 0
-    assert "13,056 weights" in outcome.out and "13,108 weights" in outcome.out
-    assert "y_k = h_k(Σ_i g_k(x)_i f_i(x))" in outcome.out
+    rows = {line.split()[0]: line.split() for line in outcome.out.splitlines() if line[:1].isalpha()}
+    options = {path.stem for path in (config.folder() / "model").glob("*.yaml")}
+    assert len(options) == 12
+    assert options <= set(rows)
+    assert options == {line.removeprefix("model=") for line in outcome.out.splitlines() if line.startswith("model=")}
+    assert outcome.out.count("  Source: ") == 12
+    assert "y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k(x) = softmax(W_k x)" in outcome.out
     assert "section 4.2" in outcome.out
+    # A prediction takes two operations a weight, one a bias, and for a mixture two an expert, unit and gate.
+    operations = 2 * (12_800 + 256 + 16 + 1_600) + 146 + 2 * 2 * 8 * 16
+    parts = ["experts", "12,800,", "towers", "256", "1,600", "16", "146", "14,818"]
+    assert rows["mmoe"] == ["mmoe", "13,056", *parts, f"{operations:,}"]
+    assert rows["shared_bottom"][-1] == f"{2 * (13_108 + 16) + 131:,}"
     assert run("models", "mmoe").status == 2
 
 

@@ -1,0 +1,37 @@
+"""The guides, followed to the letter."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+
+GUIDE = Path(__file__).parents[1] / "docs" / "own.md"
+#: What the guide's commands leave to their defaults, so that they take seconds.
+SHORT = ("runs=10", "training.steps=200", "training.window=50", "data.correlation=0.5")
+
+
+def test_ones_own_model_law_tasks_and_features(process, tmp_path):
+    blocks = re.findall(r"```(\w*)\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    commands = []
+    for language, content in blocks:
+        if language:
+            path = tmp_path / content.splitlines()[0].removeprefix("# ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        else:
+            commands += content.splitlines()
+    assert len(commands) == 3
+    for command in commands:
+        outcome = process(*shlex.split(command), *SHORT, command=())
+        assert outcome.status == 0, outcome.err
+    models = pd.read_parquet(tmp_path / "results/sweep/runs.parquet").groupby("model")
+    assert models["dead_units"].apply(lambda column: column.isna().all()).to_dict() == {"mmoe": False, "my_net": True}
+    laws = pd.read_parquet(tmp_path / "results/my_law/runs.parquet")
+    assert set(laws["data"]) == {"my_law"} and set(laws["model"]) == {"shared_bottom", "mmoe"}
+    tasks = pd.read_parquet(tmp_path / "results/four_tasks/runs.parquet")
+    assert set(tasks["task"]) == {1, 2, 3, 4}
+
+
+def test_the_guide_is_one_page():
+    assert len(GUIDE.read_text(encoding="utf-8").splitlines()) <= 100
