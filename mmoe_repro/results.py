@@ -75,7 +75,9 @@ def _value(job: Job, key: str) -> Any:
     """The job's value of a setting such as `training.batch_size`, or of a group such as `training`."""
     node: Any = job.cell.settings
     for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or part not in node:  # `model.weights`, of which widths are left
+            return job.overrides.get(key)
+        node = node[part]
     return node if node is None or isinstance(node, int | float | bool) else job.overrides.get(key, str(node))
 
 
@@ -104,6 +106,16 @@ def curves_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
     for position, (key, value) in enumerate(cell.keys.items()):
         table.insert(position, key, value)
     return table
+
+
+def gates_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
+    """A row per run, task and expert with its mean gate weight; none for a model without gates."""
+    table = stored.reindex(columns=["seed", "task", "gate_weights"]).explode("gate_weights", ignore_index=True)
+    table = table.rename(columns={"gate_weights": "weight"}).astype({"weight": "float32"})
+    table.insert(2, "expert", table.groupby(["seed", "task"]).cumcount() + 1)
+    for position, (key, value) in enumerate(cell.keys.items()):
+        table.insert(position, key, value)
+    return table.dropna(subset="weight")
 
 
 def record(cells: list[SweptCell], results: Path, command: list[str]) -> dict[str, Any]:

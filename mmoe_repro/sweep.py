@@ -19,7 +19,7 @@ from mmoe_repro.checks import check_law, check_model, make
 from mmoe_repro.config import Job, read_job
 from mmoe_repro.errors import UsageError
 from mmoe_repro.progress import ProgressBar
-from mmoe_repro.results import SweptCell, curves_table, load, merge, record, runs_table
+from mmoe_repro.results import SweptCell, curves_table, gates_table, load, merge, record, runs_table
 from mmoe_repro.store import CellStore, write_atomically, write_settings, write_table
 from mmoe_repro.workers import Task, cores, train
 
@@ -153,9 +153,9 @@ def _train(jobs: Sequence[Job], stores: dict[str, CellStore]) -> list[str]:
 
 def _write(cells: list[SweptCell], stores: dict[str, CellStore], results: Path, command: list[str]) -> int:
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
-    from mmoe_repro import plots, tables  # not before the training: they take memory that it may need
+    from mmoe_repro import figures, plots, tables  # not before the training: they take memory that it may need
 
-    runs, curves, tuning, missing = [], [], [], 0
+    runs, curves, gates, tuning, missing = [], [], [], [], 0
     complete = []
     for cell in cells:
         store = stores[cell.cell.identity]
@@ -167,28 +167,30 @@ def _write(cells: list[SweptCell], stores: dict[str, CellStore], results: Path, 
         complete.append(cell)
         runs.append(runs_table(cell, stored))
         curves.append(curves_table(cell, stored))
+        gates.append(gates_table(cell, stored))
         if not tuned.empty:
             tuning.append(runs_table(cell, tuned))
     if not complete:
         return missing
-    runs_all, curves_all = pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
+    runs_all, curves_all, gates_all = (pd.concat(parts, ignore_index=True) for parts in (runs, curves, gates))
     tuning_all = pd.concat(tuning, ignore_index=True) if tuning else pd.DataFrame()
     chosen = tables.choose_rates(complete, tuning_all)
     losses = tables.losses_table(complete, runs_all, chosen)
     write_table(results / "runs.parquet", runs_all)
     write_table(results / "curves.parquet", curves_all)
     write_table(results / "losses.csv", losses)
-    if tuning:
-        write_table(results / "tuning.parquet", tuning_all)
-    else:
-        (results / "tuning.parquet").unlink(missing_ok=True)  # of an earlier command
+    for name, table in (("gates", gates_all), ("tuning", tuning_all)):
+        if table.empty:
+            (results / f"{name}.parquet").unlink(missing_ok=True)  # of an earlier command
+        else:
+            write_table(results / f"{name}.parquet", table)
     write_atomically(results / "losses.md", tables.as_markdown(losses).encode())
     write_settings(results / "config.yaml", record(complete, results, command))
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
-    figures = plots.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all)
+    drawn = figures.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all, gates_all)
     print(tables.as_text(losses))
-    _print_next_steps(losses, figures, results)
+    _print_next_steps(losses, drawn, results)
     return missing
 
 

@@ -122,8 +122,10 @@ def as_markdown(losses: pd.DataFrame) -> str:
 
 
 def as_text(losses: pd.DataFrame) -> str:
-    """Task 1's final losses in aligned columns, for the terminal."""
-    return "Final loss of task 1\n\n" + aligned(*_shown(losses))
+    """Task 1's final losses in aligned columns, for the terminal; of several learning rates the chosen one."""
+    refused = losses["chosen"].eq(False)
+    title = "Final loss of task 1" + (", at the chosen learning rate" if refused.any() else "")
+    return title + "\n\n" + aligned(*_shown(losses[~refused]))
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmoe_repro import cli, plots, sweep
+from mmoe_repro import cli, figures, sweep
 
 torch.set_num_threads(1)
 
@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sweep, "_sweep", None)
         # Drawing takes longest by far; `process` draws, and test_plots.py looks at every figure.
-        monkeypatch.setattr(plots, "draw", lambda folder, *_: [folder / "curves.png"])
+        monkeypatch.setattr(figures, "draw", lambda folder, *_: [folder / "curves.png"])
         capsys.readouterr()
         try:
             status = cli.main()

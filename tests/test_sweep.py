@@ -31,13 +31,22 @@ def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
     results = tmp_path / "results" / "sweep"
     runs, curves = read(results, "runs.parquet"), read(results, "curves.parquet")
     keys = ["cell", "model", "data", "correlation", "learning_rate"]
-    outcomes = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units", "seconds"]
+    outcomes = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units"]
+    of_gates = ["gate_entropy", "gate_divergence", "experts_used"]
+    outcomes += [*of_gates, "seconds"]
     assert list(runs.columns) == [*keys, "seed", "task", *outcomes]
     assert list(curves.columns) == [*keys, "seed", "task", "step", "loss"]
     assert len(runs) == 9 * 10 * 2
     assert len(curves) == 9 * 10 * 2 * 4
     assert sorted(curves["step"].unique()) == [0, 50, 100, 150]
-    assert not runs.isna().any().any()
+    assert not runs.drop(columns=of_gates).isna().any().any()
+    with_gates = runs["model"] != "shared_bottom"
+    assert runs.loc[with_gates, of_gates].notna().all().all() and runs.loc[~with_gates, of_gates].isna().all().all()
+    assert (runs.loc[runs["model"] == "omoe", "gate_divergence"].abs() < 1e-6).all()
+    gates = read(results, "gates.parquet")
+    assert list(gates.columns) == [*keys, "seed", "task", "expert", "weight"]
+    assert len(gates) == 6 * 10 * 2 * 8
+    np.testing.assert_allclose(gates.groupby(["cell", "seed", "task"])["weight"].sum(), 1, rtol=1e-5)
     last = curves[curves["step"] == 150]["loss"].to_numpy()
     np.testing.assert_allclose(runs["final_loss"], last, rtol=1e-6)
 
@@ -56,7 +65,7 @@ def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
     assert row["label_pearson"] == pytest.approx(0.3062, abs=1e-4)
     assert row["chosen"]
 
-    for figure in ("curves", "histograms", "spread", "correlation"):
+    for figure in ("curves", "histograms", "spread", "correlation", "gates"):
         assert (results / "figures" / f"{figure}.png").stat().st_size > 10_000
         assert (results / "figures" / f"{figure}.svg").read_text().rstrip().endswith("</svg>")
     config = OmegaConf.load(results / "config.yaml")
@@ -70,6 +79,7 @@ def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
             "environment.json",
             "runs.parquet",
             "curves.parquet",
+            "gates.parquet",
             "losses.csv",
             "losses.md",
         ]
@@ -418,7 +428,11 @@ def test_edited_code_is_trained_anew(run, tmp_path):
         (MY_YAML, MY_NET.replace("self.net(x)", "self.nett(x)"), "no attribute 'nett'"),
         (MY_YAML, MY_NET.replace("self.net(x)", "(self.net(x), x)"), "model=my_net: predicts tuple"),
         (MY_YAML, MY_NET.replace("nn.Tanh()", "nn.Dropout()"), "population: it draws random numbers; take them as"),
-        (MY_YAML, MY_NET.replace("nn.Tanh()", "nn.BatchNorm1d(width)"), "which a population cannot stack; without running"),
+        (
+            MY_YAML,
+            MY_NET.replace("nn.Tanh()", "nn.BatchNorm1d(width)"),
+            "which a population cannot stack; without running",
+        ),
         (MY_YAML, MY_NET.replace("return", "x = x if x.sum() > 0 else -x; return"), "an if, .item()); use torch.where"),
         (MY_YAML, MY_NET.replace("return", "x = x * len(x[x > 0]); return"), "(a boolean mask); use torch.where"),
         (MY_YAML, MY_NET.replace("net(x)", "net[0](x)[:, :2]"), "model=my_net: net.2.weight gets no gradient; use it"),

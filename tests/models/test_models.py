@@ -121,7 +121,7 @@ def cross_stitch(p, task, x, model):
     for layer in range(len(model.stitches)):
         before = [relu(linear(p, f"bottoms.layers.{layer}", k, hidden[k])) for k in range(3)]
         a = p[f"stitches.{layer}.units"]
-        hidden = [[sum(a[k, l] * before[l][u] for l in range(3)) for u in range(len(before[0]))] for k in range(3)]
+        hidden = [[sum(a[k, j] * before[j][u] for j in range(3)) for u in range(len(before[0]))] for k in range(3)]
     return tower(p, task, hidden[task])
 
 
@@ -167,7 +167,9 @@ def mmoe(p, task, x, model):
 def noisy_logits(p, task, x, noise):
     logits = linear(p, "gate", task, x)
     sds = [math.log1p(math.exp(value)) for value in linear(p, "gate_noise", task, x)]
-    return [logit + (0.0 if noise is None else z * sd) for logit, z, sd in zip(logits, noise or logits, sds, strict=True)]
+    return [
+        logit + (0.0 if noise is None else z * sd) for logit, z, sd in zip(logits, noise or logits, sds, strict=True)
+    ]
 
 
 def top_k_gate(p, task, x, k, noise=None):
@@ -207,7 +209,7 @@ def ple(p, task, x, model):
     for level in range(len(model.below)):
         weights = softmax(linear(p, f"shared_gate.{level}", 0, shared))
         of_tasks, of_own, of_shared = extraction(p, f"below.{level}", of_tasks, shared, 2)
-        shared = mixed(weights, [*sum(of_own, []), *of_shared])
+        shared = mixed(weights, [output for own in [*of_own, of_shared] for output in own])
     return tower(p, task, extraction(p, "top", of_tasks, shared, 2)[0][task])
 
 
@@ -458,8 +460,8 @@ def test_the_distance_is_over_all_pairs_and_parameters():
     one = made(L2Constrained, **_BOTTOM[0], alpha=0.5)
     p, expected = parameters(one), 0.0
     for value in p.values():
-        for k, l in ((0, 1), (0, 2), (1, 2)):
-            expected += ((value[k] - value[l]) ** 2).sum()
+        for k, j in ((0, 1), (0, 2), (1, 2)):
+            expected += ((value[k] - value[j]) ** 2).sum()
     assert one.penalty(examples()).item() == pytest.approx(0.5 * expected)
 
 
@@ -538,7 +540,6 @@ def test_torch_initializer_is_that_of_linear():
     theirs = torch.nn.Linear(100, 4000)
     assert ours.weight.abs().max().item() == pytest.approx(theirs.weight.abs().max().item(), rel=0.01)
     assert ours.bias.abs().max().item() == pytest.approx(theirs.bias.abs().max().item(), rel=0.01)
-
 
 
 def test_an_unknown_initializer_is_refused_with_the_nearest():
