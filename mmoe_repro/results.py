@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from mmoe_repro.config import Cell, Job
 from mmoe_repro.store import CellStore
@@ -76,7 +77,7 @@ def _value(job: Job, key: str) -> Any:
     node: Any = job.cell.settings
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:  # `model.weights`, of which widths are left
-            return job.overrides.get(key)
+            return yaml.safe_load(job.overrides.get(key, "null"))
         node = node[part]
     return node if node is None or isinstance(node, int | float | bool) else job.overrides.get(key, str(node))
 

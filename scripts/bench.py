@@ -2,6 +2,7 @@
 
     python scripts/bench.py                       the table: rivals, breakdown, memory; about three minutes
     python scripts/bench.py --batch 1 4 32 128    the same at other batch sizes
+    python scripts/bench.py --models              every architecture against its ordinary loop; about five minutes
     python scripts/bench.py --grid                results/bench/: how cost grows with the work; some fifteen minutes
 
 All on the same work (`data=figure2_m4`; examples are drawn and labelled within the timing), in one process tree and
@@ -24,7 +25,6 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch.func import functional_call, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -32,7 +32,7 @@ from mmoe_repro import config
 from mmoe_repro.cell import CHUNK_SIZE, population
 from mmoe_repro.compiler import compile_traced
 from mmoe_repro.config import Cell
-from mmoe_repro.step import adam
+from mmoe_repro.step import adam, noise_shape
 from mmoe_repro.streams import generator
 from mmoe_repro.workers import cores, one_thread
 
@@ -46,7 +46,7 @@ def cell(model: str, batch: int) -> Cell:
     """The work: a model on the default law, endlessly."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        settings: Any = OmegaConf.to_container(compose("sweep", [f"model={model}"]), resolve=True)
+        settings = config.cell_settings(compose("sweep", [f"model={model}"]))
     settings["training"].update(batch_size=batch, steps=10_000_000, window=1_000)
     return Cell(model, "figure2_m4", settings)
 
@@ -81,12 +81,16 @@ def ordinary_loop(work: Cell) -> Callable[[], int]:
     """One run, trained as anybody would, with PyTorch's own threads."""
     law, model = instantiate(work.settings["data"]), instantiate(work.settings["model"])
     batch = work.settings["training"]["batch_size"]
+    noise, penalty = noise_shape(model, batch), getattr(model, "penalty", None)
     weights, optimizer = law.weights(generator(0, "weights")), torch.optim.Adam(model.parameters(), lr=0.01)
 
     def steps() -> int:
         for _ in range(100):
             x, y = law.draw(weights, *(torch.randn(batch, size) for size in law.normals))
-            loss = (model(x) - y).square().mean(0).sum()
+            inputs = [x] if noise is None else [x, torch.randn(noise)]
+            loss = (model(*inputs) - y).square().mean(0).sum()
+            if penalty is not None:
+                loss = loss + penalty(*inputs)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -268,6 +272,24 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     print(f"the paper's protocol, {len(MODELS) * PROTOCOL:,} run-steps, would take {minutes:.0f} minutes", flush=True)
 
 
+def architectures(batch: int, repeats: int, seconds: float) -> None:
+    """Time every architecture against its ordinary loop, one process each, and print the table."""
+    options = sorted(path.stem for path in (config.folder() / "model").glob("*.yaml"))
+    print(f"\nEvery architecture, batch {batch}, one process each, medians of {repeats} repeats of {seconds:g} s\n")
+    print(f"{'':<22}{'ordinary loop, µs':>18}{'population, µs':>16}{'faster by':>11}")
+    for option in options:
+        work = cell(option, batch)
+        loop, population = Rival(ordinary_loop, work, single=False), Rival(chunk, work, CHUNK, single=True)
+        for _ in range(repeats):
+            loop.time(seconds)
+            population.time(seconds)
+        loop.close()
+        population.close()
+        ratio = statistics.median(a / b for a, b in zip(population.speeds, loop.speeds, strict=True))
+        slow, fast = (1e6 / statistics.median(rival.speeds) for rival in (loop, population))
+        print(f"{option:<22}{slow:>18,.0f}{fast:>16.1f}{ratio:>9.1f} ×", flush=True)
+
+
 def grid(seconds: float, folder: Path) -> None:
     """Draw how the cost of a run-step on one core grows with population size and batch."""
     import matplotlib.pyplot as plt
@@ -325,6 +347,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[32])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--models", action="store_true", help="every architecture against its ordinary loop")
     parser.add_argument("--grid", action="store_true", help="population sizes and batches instead of rivals")
     options = parser.parse_args()
     if options.grid:
@@ -332,7 +355,7 @@ def main() -> None:
     else:
         print(f"{platform.platform()}, {cores()} cores, PyTorch {torch.__version__}")
         for batch in options.batch:
-            compare(batch, options.repeats, options.seconds)
+            (architectures if options.models else compare)(batch, options.repeats, options.seconds)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,11 @@ class TuckerLinears(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x `(batch, inputs)`, read by all, or `(batch, tasks, inputs)`, to `(batch, tasks, outputs)`."""
         of_inputs, of_outputs, of_tasks = self.factors
-        weight = torch.einsum("kc,cba,ia,ob->koi", of_tasks, self.weight, of_inputs, of_outputs)
-        y = torch.einsum("bi,koi->bko" if x.ndim == 2 else "bki,koi->bko", x, weight)
+        cores = torch.einsum("kc,cba->kba", of_tasks, self.weight)
+        # Factor by factor, which is cheaper than the weights that they make together.
+        reduced = x @ of_inputs
+        mapped = torch.einsum("na,kba->nkb" if x.ndim == 2 else "nka,kba->nkb", reduced, cores)
+        y = mapped @ of_outputs.T
         return y if self.bias is None else y + self.bias
 
 
