@@ -21,7 +21,8 @@ mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reprodu
   mmoe-repro sweep --help                                     every setting of a sweep
   mmoe-repro correlation                                      the paper's Figure 2: what task correlation means
   mmoe-repro recover                                          what the paper leaves out, from its figures
-  mmoe-repro models                                           the architectures: equation, weights, source
+  mmoe-repro sweep experiment=architectures                   twelve architectures at the paper's number of weights
+  mmoe-repro models                                           the architectures: equation, source, weights, operations
   mmoe-repro data                                             the data laws: moments, label correlation, source
   mmoe-repro --version
 

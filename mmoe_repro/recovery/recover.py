@@ -3,6 +3,8 @@
 import json
 import math
 import multiprocessing
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -114,6 +116,7 @@ def _laws_shown(table: pd.DataFrame) -> str:
 
 def _searcher(path: Path, fits: Sequence[Fit], seed: int, trials: int) -> None:
     follow_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what it holds is released
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with one_thread():
         search.work(path, fits, seed, trials)
@@ -145,6 +148,8 @@ def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers:
         finally:
             for process in processes:
                 process.terminate()
+            for process in processes:
+                process.join()
             write_table(path, search.search_table(study))
     return search.search_table(study)
 
