@@ -7,7 +7,7 @@ from typing import Any
 
 from mmoe_repro.config import Cell
 from mmoe_repro.recovery.score import CURVES, Curve
-from mmoe_repro.recovery.search import Setting, base
+from mmoe_repro.recovery.search import DEFAULT_RATE, Setting, base
 from mmoe_repro.store import write_settings
 
 
@@ -16,13 +16,13 @@ class Candidate:
     """A setting of the search that is to be confirmed.
 
     Attributes:
-        trial: its number in the search.
+        name: its number in the search, or that of the reference.
         setting: what it is.
         rates: learning rate of each curve.
         factor: of the loss, 1 or ½.
     """
 
-    trial: int
+    name: str
     setting: Setting
     rates: dict[Curve, float]
     factor: float
@@ -32,13 +32,30 @@ class Candidate:
         return {curve: self.setting.cell(curve, self.rates[curve]) for curve in CURVES}
 
 
+def reference() -> Candidate:
+    """What a sweep does by default, to be measured beside the candidates."""
+    settings = base("mmoe")
+    data, model, training = settings["data"], settings["model"], settings["training"]
+    setting = Setting(
+        law={key: data[key] for key in ("c", "alpha", "beta", "noise_variance")},
+        label_variance=data["label_variance"],
+        batch_size=training["batch_size"],
+        examples=data["examples"],
+        initializer=model["initializer"],
+        gain=model["gain"],
+        bias=model["bias"],
+    )
+    rates = {curve: training["learning_rate"] if curve.figure == "figure4" else DEFAULT_RATE for curve in CURVES}
+    return Candidate("default", setting, rates, 1.0)
+
+
 def write_options(folder: Path, option: str, candidate: Candidate) -> None:
     """Write a setting as options of the config groups, to be swept with `--config-dir`.
 
     `data=<option>` is the law. `experiment=<option>` is Figures 4 and 5, with a learning rate for each model and
     correlation; a correlation that was not fitted takes that of 1. `experiment=<option>_figure3` is Figure 3.
     """
-    setting, opening = candidate.setting, f"Setting {candidate.trial} of the recovery."
+    setting, opening = candidate.setting, f"Setting {candidate.name} of the recovery."
     law = {**setting.law, "label_variance": setting.label_variance, "examples": setting.examples}
     data = {"defaults": ["/synthetic_schema@_here_", "_self_"], **law}
     write_settings(folder / "data" / f"{option}.yaml", data, f"Source: {opening}")

@@ -24,7 +24,7 @@ from mmoe_repro.config import check, check_name
 from mmoe_repro.errors import UsageError
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.recovery import figures, laws, search
-from mmoe_repro.recovery.answer import Candidate, write_options
+from mmoe_repro.recovery.answer import Candidate, reference, write_options
 from mmoe_repro.recovery.laws import Fit
 from mmoe_repro.recovery.score import CURVES, Curve, Readout, best_readout, distances, name, readouts, score
 from mmoe_repro.results import load
@@ -56,8 +56,10 @@ def run(config: DictConfig, hydra: Any) -> None:
     candidates = _candidates(table, fits, config.confirmed)
     confirmed = _confirm(results, candidates, config.runs, workers)
     print(_shown(confirmed))
-    best = confirmed.iloc[0]
-    (candidate,) = [one for one in candidates if one.trial == best["trial"]]
+    (default,) = confirmed.loc[confirmed["name"] == reference().name, "score"]
+    best = confirmed[confirmed["name"] != reference().name].iloc[0]
+    (candidate,) = [one for one in candidates if one.name == best["name"]]
+    print(f"Setting {candidate.name} is {'nearer' if best['score'] < default else 'no nearer'} than the default one\n")
     _draw(results, table, candidate, best)
     write_options(results / "conf", results.name, candidate)
     print(f"Tables   {results}/laws.csv, search.csv, confirmed.csv")
@@ -171,22 +173,22 @@ def _candidates(table: pd.DataFrame, fits: Sequence[Fit], count: int) -> list[Ca
         rates = json.loads(row["rates"])
         setting = search.suggest(optuna.trial.FixedTrial(choices), fits)
         by_curve = {curve: rates[name(curve)] for curve in CURVES}
-        found.append(Candidate(int(row["trial"]), setting, by_curve, choices["factor"]))
+        found.append(Candidate(str(int(row["trial"])), setting, by_curve, choices["factor"]))
     return found
 
 
 def _confirm(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> pd.DataFrame:
     """Train the candidates on seeds that the search did not see.
 
-    All get a fifth of the runs; the best of them, a fifth of the candidates, get all.
+    All get a fifth of the runs; the best of them, a fifth of the candidates, get all, and so does the default setting.
     """
     some = max(1, runs // 5)
     _train(results, candidates, some, workers)
-    rows = {one.trial: _measured(results, one, some) for one in candidates}
-    ranked = sorted(candidates, key=lambda one: rows[one.trial]["score"])
-    finalists = ranked[: math.ceil(len(ranked) / 5)]
+    rows = {one.name: _measured(results, one, some) for one in candidates}
+    ranked = sorted(candidates, key=lambda one: rows[one.name]["score"])
+    finalists = [*ranked[: math.ceil(len(ranked) / 5)], reference()]
     _train(results, finalists, runs, workers)
-    rows.update({one.trial: _measured(results, one, runs) for one in finalists})
+    rows.update({one.name: _measured(results, one, runs) for one in finalists})
     table = pd.DataFrame(rows.values()).sort_values(["runs", "score"], ascending=[False, True], ignore_index=True)
     write_table(results / "confirmed.csv", table)
     return table
@@ -235,7 +237,7 @@ def _measured(results: Path, candidate: Candidate, runs: int) -> dict[str, Any]:
     losses = _losses(results, candidate, runs)
     readout = best_readout(losses, readouts(candidate.factor), final=True)
     return {
-        "trial": candidate.trial,
+        "name": candidate.name,
         "runs": runs,
         "score": score(losses, readout, final=True),
         **readout._asdict(),
@@ -258,7 +260,7 @@ def _shown(table: pd.DataFrame) -> str:
         variance = setting["label_variance"]
         rows.append(
             [
-                str(row["trial"]),
+                str(row["name"]),
                 str(row["runs"]),
                 f"{row['score']:.2f}",
                 *(f"{value:.3f}" for value in means),

@@ -309,7 +309,9 @@ def add_trials(study: optuna.Study, table: pd.DataFrame, laws: Sequence[Fit]) ->
                 params=told.params,
                 distributions=told.distributions,
                 intermediate_values={
-                    steps: row[f"score_{steps}"] for steps in RUNGS if not math.isnan(row[f"score_{steps}"])
+                    steps: reached
+                    for steps in RUNGS
+                    if not math.isnan(reached := row.get(f"score_{steps}", math.nan))  # an older table has fewer
                 },
                 user_attrs={"setting": setting and asdict(setting), **measured},
             )

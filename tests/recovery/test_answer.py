@@ -3,12 +3,14 @@
 import json
 
 import yaml
+from hydra import compose, initialize_config_dir
 from optuna.trial import FixedTrial
 
+from mmoe_repro import config
 from mmoe_repro.recovery import search
-from mmoe_repro.recovery.answer import Candidate, write_options
+from mmoe_repro.recovery.answer import Candidate, reference, write_options
 from mmoe_repro.recovery.laws import Fit
-from mmoe_repro.recovery.score import CURVES
+from mmoe_repro.recovery.score import CURVES, Curve
 
 LAW = Fit(0.5, (2.0, 7.0), (0.3, 1.0), 0.01, 1.0, 0.0, 1.0)
 CHOICES = {
@@ -19,7 +21,7 @@ RATES = dict(zip(CURVES, (0.001, 0.001, 0.001, 0.01, 0.01, 0.01, 0.002, 0.002), 
 
 
 def test_a_sweep_of_the_answer_trains_the_cells_that_were_searched(run, tmp_path):
-    candidate = Candidate(7, search.suggest(FixedTrial(CHOICES), [LAW]), RATES, 0.5)
+    candidate = Candidate("7", search.suggest(FixedTrial(CHOICES), [LAW]), RATES, 0.5)
     write_options(tmp_path / "conf", "mine", candidate)
     short = ("--config-dir", "conf", "runs=1", "training.steps=100", "workers=1")
     assert run("sweep", "experiment=mine", *short).status == 0
@@ -38,3 +40,11 @@ def test_a_sweep_of_the_answer_trains_the_cells_that_were_searched(run, tmp_path
         for one in trained[:9]
     }
     assert rates["OMoE", 0.5] == 0.001 and rates["OMoE", 0.9] == rates["OMoE", 1.0] == 0.01
+
+
+def test_the_reference_is_the_default_sweep():
+    settings = reference().cells()[Curve("figure4", "omoe", 1.0)].settings
+    config.register()
+    with initialize_config_dir(str(config.folder()), version_base="1.3"):
+        composed = config.cell_settings(compose("sweep", ["model=omoe", "data.correlation=1"]))
+    assert settings == composed

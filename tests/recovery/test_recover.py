@@ -63,9 +63,12 @@ def test_recover_goes_on_from_a_table_and_confirms_the_best(run, searched):
     outcome = run(*arguments)
     assert outcome.status == 0, outcome.err
     confirmed = pd.read_csv(searched / "confirmed.csv")
-    assert list(confirmed["trial"]) == [1] and list(confirmed["runs"]) == [5]
+    assert set(confirmed["name"]) == {"1", "default"} and list(confirmed["runs"]) == [5, 5]
     assert confirmed["score"].iloc[0] > 1 and "figure5_mmoe_p1" in confirmed
-    assert json.loads(confirmed["setting"].iloc[0])["bias"] is False
+    (setting,) = confirmed.loc[confirmed["name"] == "1", "setting"]
+    assert json.loads(setting)["bias"] is False
+    nearer = confirmed["name"].iloc[0] == "1"
+    assert f"Setting 1 is {'nearer' if nearer else 'no nearer'} than the default one" in outcome.out
     for figure in ("profiles", "curves", "histograms"):
         assert (searched / f"figures/{figure}.png").exists()
     assert (searched / "conf/experiment/recovery_figure3.yaml").exists()

@@ -56,7 +56,7 @@ def test_raw_labels_that_cannot_have_the_variance_are_given_up():
 
 def small_objective(monkeypatch):
     """The objective with short rungs and one rate, not compiled, and two runs."""
-    monkeypatch.setattr(search, "RUNGS", (600, 700))
+    monkeypatch.setattr(search, "RUNGS", {600: CURVES[:1], 700: CURVES})
     monkeypatch.setattr(search, "RATES", (0.01,))
     monkeypatch.setattr(search, "population", lambda cell, seeds, compiled=False: population(cell, seeds[:2]))
     return lambda trial: search.objective(trial, [LAW])
@@ -83,6 +83,25 @@ def test_a_trial_is_scored_and_the_table_goes_on_elsewhere(monkeypatch, tmp_path
         assert (before.params, before.state, before.value) == (after.params, after.state, after.value)
         assert before.intermediate_values == after.intermediate_values
     assert search.finished(other)[0].user_attrs == trial.user_attrs
+
+
+def test_a_setting_goes_on_if_it_is_of_the_best_third_of_the_latest_or_cannot_be_told_from_the_papers():
+    study = optuna.create_study(pruner=search._BestOfTheLatest())
+
+    def goes_on(score):
+        trial = study.ask()
+        trial.report(score, 300)
+        pruned = trial.should_prune()
+        study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.COMPLETE, values=None if pruned else score)
+        return not pruned
+
+    assert goes_on(9.0), "the first one is the best so far"
+    assert [goes_on(score) for score in (5.0, 6.0, 7.0, 5.5, 4.0)] == [True, False, False, True, True]
+    assert goes_on(1.0)
+    for _ in range(search.COMPARED):
+        goes_on(2.0)
+    # Those before the latest are forgotten.
+    assert not goes_on(2.1) and goes_on(1.9)
 
 
 def test_losses_of_a_trial_are_those_of_its_runs(monkeypatch):
