@@ -116,12 +116,12 @@ def _laws_shown(table: pd.DataFrame) -> str:
 # -- Figures 3 to 5 ------------------------------------------------------------------------------
 
 
-def _searcher(path: Path, fits: Sequence[Fit], seed: int, trials: int) -> None:
+def _searcher(path: Path, fits: Sequence[Fit], seed: int, at_random: bool, trials: int) -> None:
     follow_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what it holds is released
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with one_thread():
-        search.work(path, fits, seed, trials)
+        search.work(path, fits, seed, at_random, trials)
 
 
 def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers: int) -> pd.DataFrame:
@@ -135,7 +135,8 @@ def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers:
     done = len(search.finished(study))
     if done < trials:
         context = multiprocessing.get_context("spawn")
-        arguments = [(database, fits, seed + done + number, trials) for number in range(workers)]
+        # Every second process draws at random, so that the search stays broad.
+        arguments = [(database, fits, seed + done + number, number % 2 == 1, trials) for number in range(workers)]
         processes = [context.Process(target=_searcher, args=values) for values in arguments]
         for process in processes:
             process.start()

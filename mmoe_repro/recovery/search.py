@@ -231,8 +231,14 @@ class _BestOfTheLatest(optuna.pruners.BasePruner):
         return trial.intermediate_values[steps] > max(1.0, float(np.quantile(scores, PROMOTED)))
 
 
-def open_study(path: Path, seed: int) -> optuna.Study:
-    """The study in an SQLite file, a new one if there is none; several processes may work on it at once."""
+def open_study(path: Path, seed: int, at_random: bool = False) -> optuna.Study:
+    """The study in an SQLite file, a new one if there is none; several processes may work on it at once.
+
+    Args:
+        path: of the file.
+        seed: of the sampler.
+        at_random: whether settings are drawn at random, and not near the best ones.
+    """
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.RDBStorage(
@@ -240,13 +246,14 @@ def open_study(path: Path, seed: int) -> optuna.Study:
         engine_kwargs={"connect_args": {"timeout": 60}},
         heartbeat_interval=60,  # so that the trials of a killed process are known to be dead
     )
+    near_the_best = optuna.samplers.TPESampler(
+        seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=200
+    )
     return optuna.create_study(
         storage=storage,
         study_name="recovery",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=200
-        ),
+        sampler=optuna.samplers.RandomSampler(seed) if at_random else near_the_best,
         pruner=_BestOfTheLatest(),
     )
 
@@ -318,9 +325,9 @@ def add_trials(study: optuna.Study, table: pd.DataFrame, laws: Sequence[Fit]) ->
         )
 
 
-def work(path: Path, laws: Sequence[Fit], seed: int, trials: int) -> None:
-    """Try settings until so many are in the study, those of other processes among them."""
-    study = open_study(path, seed)
+def work(path: Path, laws: Sequence[Fit], seed: int, at_random: bool, trials: int) -> None:
+    """Try settings until so many are in the study, those of other processes among them; as for `open_study`."""
+    study = open_study(path, seed, at_random)
 
     def stop(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
         if len(finished(study)) >= trials:
