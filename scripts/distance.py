@@ -5,8 +5,8 @@
 
 One row per cell at a task correlation that the paper shows: the final mean beside the paper's, the root mean square of
 the log10 difference of the mean curves (Figure 4 from step 500 on), and the 1-Wasserstein distance of the final losses.
-A Shared-Bottom of bottom 16 is Figure 3's, any other cell Figure 4's. `--factor` and `--lowest` are what the paper's loss
-is taken to be, as in `mmoe_repro.recovery.score.Readout`.
+A Shared-Bottom of bottom 16 is Figure 3's, any other cell Figure 4's. `--factor` and `--lowest` are what the paper's
+loss is taken to be, as in `mmoe_repro.recovery.score.Readout`.
 """
 
 import argparse

@@ -384,20 +384,11 @@ class MyNet(nn.Module):
 MY_YAML = "_target_: my_net.MyNet\nfeatures: ${data.dimension}\ntasks: ${data.tasks}\nwidth: 8\n"
 
 
-def test_ones_own_model_from_any_folder(run, process, tmp_path):
+def test_a_swept_key_of_ones_own_model(run, tmp_path):
     (tmp_path / "my_net.py").write_text(MY_NET)
     (tmp_path / "my_conf/model").mkdir(parents=True)
     (tmp_path / "my_conf/model/my_net.yaml").write_text(MY_YAML)
-    own = ("model=my_net,mmoe", "--config-dir", "my_conf", "data.correlation=0.5", *SMALL)
-    outcome = process("sweep", *own)
-    assert outcome.status == 0, outcome.err
-    runs = read(tmp_path / "results/sweep", "runs.parquet")
-    assert set(runs["model"]) == {"my_net", "mmoe"}
-    # A model without `hidden` has no dead units to count.
-    assert runs.groupby("model")["dead_units"].apply(lambda column: column.isna().all()).to_dict() == {
-        "mmoe": False,
-        "my_net": True,
-    }
+    sys.modules.pop("my_net", None)
     # A key that the default model does not have.
     outcome = run("sweep", "model=my_net", "model.width=3,4", "--config-dir=my_conf", *SMALL, "data.correlation=0")
     assert outcome.status == 0, outcome.err
