@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mmoe_repro import paper
-from mmoe_repro.plots import COLORS, MARKERS, NAMES, Series, correlations_of, legend_below, plain_log, save, shades_of
+from mmoe_repro.names import NAMES
+from mmoe_repro.plots import COLORS, MARKERS, Series, correlations_of, legend_below, plain_log, save, shades_of
 from mmoe_repro.statistics import Estimate, bootstrap, standard_deviation
 
 #: More series than this are drawn in panels or rows of their own.

@@ -12,26 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
 from mmoe_repro.store import write_atomically
 
 #: Okabe and Ito's colour-blind-safe palette; the paper's models keep their colours in every figure.
 COLORS = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
 _OTHER_COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#A6A600", "#762A83", "#8C510A", "#7F7F7F", "#35978F")
-NAMES = {
-    "single_task": "Single-Task",
-    "shared_bottom": "Shared-Bottom",
-    "l2_constrained": "L2-Constrained",
-    "cross_stitch": "Cross-Stitch",
-    "tensor_factorization": "Tensor-Factorization",
-    "moe": "MoE",
-    "omoe": "OMoE",
-    "mmoe": "MMoE",
-    "sparse_moe": "Sparse MoE",
-    "stacked_moe": "Stacked MoE",
-    "cgc": "CGC",
-    "ple": "PLE",
-}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _LINES = ("-", (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (5, 1)))
 

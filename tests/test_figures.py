@@ -6,6 +6,7 @@ import pytest
 
 from mmoe_repro import figures, plots
 from mmoe_repro.config import Cell
+from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
 
 
@@ -88,7 +89,7 @@ def test_diverged_runs_are_left_out(tmp_path):
 
 
 def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
-    names = {"my_net": "my_net", **plots.NAMES}
+    names = {"my_net": "my_net", **NAMES}
     texts = drawn(tmp_path, cells(list(names), [0.0, 0.5, 0.9, 1.0]), runs=4)
     for figure in ("curves", "histograms", "spread", "correlation"):
         for name in names.values():

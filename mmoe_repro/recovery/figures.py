@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmoe_repro import plots
+from mmoe_repro.names import NAMES
 from mmoe_repro.recovery import search
 from mmoe_repro.recovery.score import FIGURE4_FROM, WINDOW, Curve, Readout, histogram, published, read
 
@@ -23,7 +24,6 @@ _CHOICES = {
     "gain": "gain of the initialiser",
     "bias": "biases",
 }
-_NAMES = {"shared_bottom": "Shared-Bottom", "omoe": "OMoE", "mmoe": "MMoE"}
 _COLORS = {0.5: "#D55E00", 1.0: "#0072B2"}
 
 
@@ -86,7 +86,7 @@ def curves(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
             color, of_p = _COLORS[curve.correlation], f"p = {curve.correlation:g}"
             axes.plot(steps[shown], mean[shown], color=color, label=f"{of_p}, here")
             axes.plot(*published(curve), "--", color=color, linewidth=1, label=f"{of_p}, paper")
-        axes.set_title(f"Figure {paper_figure[-1]}, {_NAMES[model]}")
+        axes.set_title(f"Figure {paper_figure[-1]}, {NAMES[model]}")
         axes.set_xlabel("step")
         plots.plain_log(axes)
         axes.legend(fontsize=7)
@@ -111,7 +111,7 @@ def histograms(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
         of_paper = histogram(curve.model, curve.correlation)
         shares, _ = np.histogram(of_paper.middles, edges, weights=of_paper.shares)
         axes.stairs(shares, edges, color="black", linestyle="--", linewidth=1, label="paper's Figure 5")
-        axes.set_title(f"{_NAMES[curve.model]}, p = {curve.correlation:g}", fontsize=9)
+        axes.set_title(f"{NAMES[curve.model]}, p = {curve.correlation:g}", fontsize=9)
     for row in panels:
         row[0].set_ylabel("share of runs")
     for axes in panels[-1]:
