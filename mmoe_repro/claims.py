@@ -193,7 +193,7 @@ class Verdict:
         part: the comparison that decides: of a contradicted claim its most surely contradicted part, else the least
             sure of all.
         effect, low, high: of that comparison, with a 95 % interval.
-        bound: what it is compared with.
+        bound, above: the part holds where the quantity is above the bound, or below.
         p: corrected, of the verdict; of an inconclusive claim that of being reproduced.
         runs_needed: of each cell, to settle an inconclusive claim with a power of 0.8 if the effect is as it is found.
         missing: cells that an untested claim lacks.
@@ -207,6 +207,7 @@ class Verdict:
     low: float = np.nan
     high: float = np.nan
     bound: float = np.nan
+    above: bool = True
     p: float = np.nan
     runs_needed: float = np.nan
     missing: tuple[Key, ...] = ()
@@ -269,6 +270,7 @@ def _verdict(
         part.shown(measured.low),
         part.shown(measured.high),
         part.shown(part.bound),
+        part.above,
         p,
         decides.runs_needed(level / len(PARTS)) if verdict == "inconclusive" else np.nan,
     )
@@ -282,4 +284,4 @@ def _judge_f2(says: str, label_pearson: Mapping[float, float]) -> Verdict:
         return Verdict("F2", says, "untested")
     label = f"least growth between {', '.join(f'{correlation:g}' for correlation in CORRELATIONS)}"
     effect = float(steps.min())
-    return Verdict("F2", says, "reproduced" if effect > 0 else "contradicted", label, effect, effect, effect, 0.0, 0.0)
+    return Verdict("F2", says, "reproduced" if effect > 0 else "contradicted", label, effect, bound=0.0, p=0.0)

@@ -186,6 +186,7 @@ class SweepConfig:
     data: Any = MISSING
     model: Any = MISSING
     training: Training = MISSING
+    claims: Any = MISSING
     runs: int = 60
     seed: int = 0
     name: str = "sweep"
@@ -287,6 +288,7 @@ class Job:
         results: the sweep's folder.
         workers: processes; None for one per core.
         overrides: what the job was told, by key.
+        claims: by what the paper's claims are judged; see `conf/claims/paper.yaml`.
     """
 
     cell: Cell
@@ -295,6 +297,7 @@ class Job:
     results: Path
     workers: int | None
     overrides: dict[str, str]
+    claims: dict[str, Any]
 
 
 def check(key: str, value: Any, holds: bool, allowed: str) -> None:
@@ -389,6 +392,21 @@ def cell_settings(config: DictConfig) -> dict[str, Any]:
     return dict(settings)
 
 
+def _claims(config: DictConfig) -> dict[str, Any]:
+    """The thresholds of the claims, checked."""
+    claims: Any = OmegaConf.to_container(config.claims, resolve=True, throw_on_missing=True)
+    check("claims.level", claims["level"], 0 < claims["level"] < 1, "between 0 and 1")
+    for name, claim in claims.items():
+        for key in ("ratio", "margin", "best_of") if isinstance(claim, dict) else ():
+            least = 1 if key != "ratio" else 0
+            value = claim.get(key, 1)
+            number = isinstance(value, int | float) and least <= value < math.inf and value > 0
+            check(
+                f"claims.{name}.{key}", value, number, f"a number, at least {least}" if least else "a positive number"
+            )
+    return dict(claims)
+
+
 def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrides: list[str]) -> Job:
     """Check a composed config and read what its job asks for.
 
@@ -418,4 +436,5 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
         results=results,
         workers=config.workers,
         overrides=dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item),
+        claims=_claims(config),
     )

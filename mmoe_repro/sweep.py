@@ -92,7 +92,7 @@ def finish(command: list[str]) -> int:
     failures = []
     try:
         failures += _train(_sweep.launched, stores)
-        missing = _write(merge(jobs), stores, results, command)
+        missing = _write(merge(jobs), stores, results, command, jobs[0].claims)
         if missing:
             failures.append(f"{missing} runs are missing; the same command goes on from here")
     except OSError as error:
@@ -151,9 +151,20 @@ def _train(jobs: Sequence[Job], stores: dict[str, CellStore]) -> list[str]:
     return lines
 
 
-def _write(cells: list[SweptCell], stores: dict[str, CellStore], results: Path, command: list[str]) -> int:
+def _write(
+    cells: list[SweptCell],
+    stores: dict[str, CellStore],
+    results: Path,
+    command: list[str],
+    claims: dict[str, Any],
+) -> int:
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
-    from mmoe_repro import figures, plots, tables  # not before the training: they take memory that it may need
+    from mmoe_repro import (
+        figures,
+        plots,
+        tables,
+        verdicts,
+    )  # not before the training: they take memory that it may need
 
     runs, curves, gates, tuning, missing = [], [], [], [], 0
     complete = []
@@ -189,14 +200,18 @@ def _write(cells: list[SweptCell], stores: dict[str, CellStore], results: Path, 
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
     drawn = figures.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all, gates_all)
+    judged = verdicts.judge_sweep(claims, complete, chosen, runs_all)
+    write_table(results / "verdicts.csv", judged)
+    write_atomically(results / "verdicts.md", verdicts.as_markdown(judged, command).encode())
     print(tables.as_text(losses))
+    print(verdicts.as_text(judged, command))
     _print_next_steps(losses, drawn, results)
     return missing
 
 
 def _print_next_steps(losses: pd.DataFrame, figures: list[Path], results: Path) -> None:
     print(f"Figures  {', '.join(figure.stem for figure in figures)}: {figures[0].parent}/*.png, *.svg")
-    print(f"Tables   {results}/losses.md, losses.csv, runs.parquet, curves.parquet")
+    print(f"Tables   {results}/losses.md, verdicts.md, losses.csv, verdicts.csv, runs.parquet, curves.parquet")
     if losses["chosen"].isna().any():
         print("Rates    none chosen: add tuning_runs=50 to choose the learning rate on runs of their own")
     print("Next     mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8 name=mine   another grid")

@@ -131,7 +131,7 @@ def as_text(losses: pd.DataFrame) -> str:
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns for the terminal: names to the left, numbers to the right."""
     widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
-    words = ("model", "data", "setting", "of which")
+    words = ("model", "data", "setting", "of which", "claim", "verdict", "decided by")
     lines = []
     for line in (header, ["─" * width for width in widths], *rows):
         padded = (

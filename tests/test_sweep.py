@@ -82,9 +82,25 @@ def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
             "gates.parquet",
             "losses.csv",
             "losses.md",
+            "verdicts.csv",
+            "verdicts.md",
         ]
     )
+    judged = read(results, "verdicts.csv")
+    assert list(judged["id"]) == ["F2", "F3", "C1", "C2a", "C2b", "C3", "T1", "T2", "T3"]
+    assert set(judged["verdict"]) <= {"reproduced", "contradicted", "inconclusive"}
+    mean = {
+        p: runs.query("model == 'shared_bottom' and correlation == @p and task == 1")["final_loss"].mean()
+        for p in (0.5, 0.9, 1)
+    }
+    assert judged.set_index("id").at["F3", "effect"] in [
+        pytest.approx(mean[0.5] / mean[0.9]),
+        pytest.approx(mean[0.9] / mean[1]),
+    ]
+    assert "Shared-Bottom's mean loss falls as task correlation grows." in (results / "verdicts.md").read_text()
     lines = outcome.out.splitlines()
+    for name, verdict in zip(judged["id"], judged["verdict"], strict=True):
+        assert any(line.split()[:2] == [name, verdict] for line in lines)
     assert sum(line.startswith(("shared_bottom", "omoe", "mmoe")) for line in lines) == 9
     assert any("results/sweep/figures" in line for line in lines)
     assert any(line.startswith("Next") for line in lines)

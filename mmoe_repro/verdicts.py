@@ -1,0 +1,110 @@
+"""What a sweep says of the paper's claims: `verdicts.csv`, `verdicts.md`, and the table in the terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from mmoe_repro.claims import CORRELATIONS, MODELS, Key, Verdict, judge
+from mmoe_repro.results import SweptCell
+from mmoe_repro.tables import aligned, label_pearson
+
+#: Keys of a cell that a claim compares; what differs otherwise is judged apart.
+_COMPARED = ("cell", "model", "correlation", "learning_rate")
+_COLUMNS = ["id", "verdict", "part", "effect", "low", "high", "bound", "above", "p", "runs_needed", "missing", "says"]
+
+
+def judge_sweep(
+    settings: Mapping[str, Any], cells: Sequence[SweptCell], chosen: Mapping[str, bool | None], runs: pd.DataFrame
+) -> pd.DataFrame:
+    """Judge the claims on the cells of a sweep, apart for each data law and every other setting that was swept.
+
+    Args:
+        settings: `conf/claims/paper.yaml`.
+        cells: of the sweep.
+        chosen: by cell, whether its learning rate is the chosen one; where none was chosen the rates are judged apart.
+        runs: `runs.parquet`.
+
+    Returns:
+        a row per claim: id, verdict, part, effect, low, high, bound, above, p, runs_needed, missing, says, as in
+        `Verdict`; where there is more than one group of cells, first the columns that tell them apart.
+    """
+    judged = [cell for cell in cells if chosen[cell.cell.identity] is not False]
+    undecided = any(chosen[cell.cell.identity] is None for cell in judged)
+    apart = [key for key in judged[0].keys if key not in _COMPARED] + (["learning_rate"] if undecided else [])
+    groups: dict[tuple[Any, ...], list[SweptCell]] = {}
+    for cell in judged:
+        groups.setdefault(tuple(cell.keys[key] for key in apart), []).append(cell)
+    usable = runs[(runs["task"] == 1) & ~runs["diverged"]]
+    rows = []
+    for values, of_group in groups.items():
+        keys = dict(zip(apart, values, strict=True)) if len(groups) > 1 else {}
+        rows += [{**keys, **_row(verdict)} for verdict in _judge(settings, of_group, usable)]
+    return pd.DataFrame(rows)
+
+
+def _judge(settings: Mapping[str, Any], cells: Sequence[SweptCell], runs: pd.DataFrame) -> list[Verdict]:
+    losses: dict[str, dict[Key, pd.Series]] = {"final_loss": {}, "test_loss": {}}
+    pearson = {}
+    for cell in cells:
+        model, correlation = cell.cell.model, cell.keys["correlation"]
+        mine = runs[runs["cell"] == cell.cell.identity].set_index("seed")
+        for column, by_cell in losses.items():
+            by_cell[model, correlation] = mine[column]
+        pearson[correlation] = label_pearson(cell)
+    return judge(settings, losses, pearson)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    missing = "; ".join(f"{model} at {correlation:g}" for model, correlation in verdict.missing)
+    row = {**asdict(verdict), "missing": missing}
+    return {column: row[column] for column in _COLUMNS}
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The verdicts as columns and cells of text, for readers."""
+    keys = list(table.columns)[: list(table.columns).index("id")]
+    rows = []
+    for _, row in table.iterrows():
+        interval = "" if pd.isna(row["low"]) else f"{row['low']:.3g} – {row['high']:.3g}"
+        needed = "" if pd.isna(row["runs_needed"]) else f"{row['runs_needed']:,.0f}"
+        effect, bound, p = ("" if pd.isna(row[key]) else f"{row[key]:.3g}" for key in ("effect", "bound", "p"))
+        holds = f"{'>' if row['above'] else '<'} {bound}" if bound else ""
+        of_key = [str(row[key]) for key in keys]
+        rows.append([*of_key, row["id"], row["verdict"], row["part"], effect, interval, holds, p, needed])
+    header = [*(key.replace("_", " ") for key in keys), "claim", "verdict", "decided by", "effect"]
+    return [*header, "95 % interval", "holds if", "p", "runs needed"], rows
+
+
+def as_text(table: pd.DataFrame, command: Sequence[str]) -> str:
+    """The verdicts in aligned columns, for the terminal; one line where no run decides any."""
+    if (table.loc[table["id"] != "F2", "verdict"] == "untested").all():
+        return f"The paper's claims are untested. What adds their cells: {adding(command)}\n"
+    title = "The paper's claims: what all of this sweep's runs say (claims in words: verdicts.md)"
+    lines = [title, "", aligned(*_cells(table))]
+    if (table["verdict"] == "untested").any():
+        lines.append(f"What adds the missing cells: {adding(command)}\n")
+    return "\n".join(lines)
+
+
+def as_markdown(table: pd.DataFrame, command: Sequence[str]) -> str:
+    """The verdicts as a Markdown table, and the claims in words below it."""
+    header, rows = _cells(table)
+    lines = [header, ["---"] * len(header), *rows]
+    words = table.drop_duplicates("id")
+    parts = [
+        "What the runs of this sweep say of the paper's claims. A claim of several parts is decided by the part named.",
+        "".join(f"| {' | '.join(line)} |\n" for line in lines),
+        "".join(f"- **{row['id']}**: {row['says']}\n" for _, row in words.iterrows()),
+    ]
+    if (table["verdict"] == "untested").any():
+        parts.append(f"What adds the missing cells: `{adding(command)}`\n")
+    return "\n".join(parts)
+
+
+def adding(command: Sequence[str]) -> str:
+    """The command with the cells that the claims need, too."""
+    kept = [argument for argument in command if not argument.startswith(("model=", "data.correlation="))]
+    correlations = ",".join(f"{correlation:g}" for correlation in CORRELATIONS)
+    return " ".join([*kept, f"model={','.join(MODELS)}", f"data.correlation={correlations}"])
