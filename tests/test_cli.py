@@ -70,7 +70,7 @@ def test_data_tells_moments_label_correlation_and_source(run):
 def test_sweep_help_tells_groups_and_settings(run):
     outcome = run("sweep", "--help")
     assert outcome.status == 0
-    for told in ("model: mmoe, omoe, shared_bottom", "learning_rate: 0.01", "experiment=paper", "--config-dir"):
+    for told in ("model: cgc, cross_stitch, ", "learning_rate: 0.01", "experiment=paper", "--config-dir"):
         assert told in outcome.out
 
 
@@ -89,7 +89,9 @@ def complete(process, line):
 def test_completion(process):
     assert "complete" in process("-sc", "install=bash").out
     assert "sweep" in complete(process, "mmoe-repro ")
-    assert complete(process, "mmoe-repro sweep model=") == ["model=mmoe", "model=omoe", "model=shared_bottom"]
+    assert complete(process, "mmoe-repro sweep model=s") == [
+        f"model={option}" for option in ("shared_bottom", "single_task", "sparse_moe", "stacked_moe")
+    ]
     assert "training.learning_rate=" in complete(process, "mmoe-repro sweep training.l")
     assert complete(process, "mmoe-repro models ") == []
 

@@ -157,7 +157,7 @@ def test_the_learning_rate_is_chosen_on_runs_of_its_own(run, tmp_path):
     losses, runs = read(results, "losses.csv"), read(results, "runs.parquet")
     assert runs["seed"].max() == 9
     assert losses.groupby("learning_rate")["chosen"].first().to_dict() == {0.000001: False, 0.01: True}
-    assert "✓" in outcome.out
+    assert "at the chosen learning rate" in outcome.out and "✓" in (results / "losses.md").read_text()
     tuning = read(results, "tuning.parquet")
     assert sorted(tuning["seed"].unique()) == list(range(1_000_000, 1_000_010))
     best = tuning.groupby("learning_rate")["test_loss"].mean().idxmin()
@@ -214,7 +214,7 @@ def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
         (["+training.batchsize=1"], "training.batchsize: no such setting; did you mean 'batch_size'?"),
         (["model=mmoe", "model.bias=maybe"], "model.bias"),
         (["model=shared_bottom", "model.bottom=113"], "model.bottom"),
-        (["model=mmoe", "model.tower=[]"], "2 networks of widths []"),
+        (["model=mmoe", "model.tower=[]"], "hidden layers of widths []"),
         (["model=null"], "Config group override must be a string"),
         (["model=[mmoe,omoe]"], "must be the name of one option"),
         (["data.examples="], "data.examples"),
