@@ -159,12 +159,8 @@ def _write(
     claims: dict[str, Any],
 ) -> int:
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
-    from mmoe_repro import (
-        figures,
-        plots,
-        tables,
-        verdicts,
-    )  # not before the training: they take memory that it may need
+    # Not before the training: they take memory that it may need.
+    from mmoe_repro import figures, plots, tables, verdicts
 
     runs, curves, gates, tuning, missing = [], [], [], [], 0
     complete = []
