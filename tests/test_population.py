@@ -113,7 +113,7 @@ both_ways = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
 @both_ways
-@pytest.mark.parametrize("model", [SharedBottom, OMoE, MMoE, SparseMoE])
+@pytest.mark.parametrize("model", [SharedBottom, MMoE, SparseMoE])
 def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
     # Blocks of 32 steps, and a last one of 8: a GPU takes the first as they come and replays those after it.
     training = Training(steps=200, batch_size=64, window=1, device=device)
@@ -126,7 +126,7 @@ def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
 
 
 @pytest.mark.parametrize(
-    "model", [CGC, PLE, CrossStitch, L2Constrained, MoE, SingleTask, StackedMoE, TensorFactorization]
+    "model", [CGC, PLE, CrossStitch, L2Constrained, MoE, OMoE, SingleTask, StackedMoE, TensorFactorization]
 )
 def test_every_other_architecture_trains_as_in_an_ordinary_loop(model):
     training = Training(steps=60, batch_size=16, window=1)
