@@ -92,31 +92,36 @@ def load(store: CellStore, seeds: list[int]) -> tuple[pd.DataFrame, list[int]]:
 
 def runs_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
     """A row per run and task: the keys of its cell, seed, task, and what came out."""
-    table = stored.reindex(columns=["seed", "task", *_OUTCOMES])  # a store of an earlier version has fewer
-    for position, (key, value) in enumerate(cell.keys.items()):
-        table.insert(position, key, value)
-    return table
+    return _with_keys(cell, stored.reindex(columns=["seed", "task", *_OUTCOMES]))  # an earlier version stored fewer
 
 
 def curves_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
     """A row per run, task and window; `step` is the window's first."""
-    window = cell.cell.settings["training"]["window"]
-    table = stored[["seed", "task", "curve"]].explode("curve", ignore_index=True)
-    table = table.rename(columns={"curve": "loss"}).astype({"loss": "float32"})
-    table.insert(2, "step", table.groupby(["seed", "task"]).cumcount() * window)
-    for position, (key, value) in enumerate(cell.keys.items()):
-        table.insert(position, key, value)
-    return table
+    table = _entries(stored, "curve", "step", "loss")
+    table["step"] *= cell.cell.settings["training"]["window"]
+    return _with_keys(cell, table)
 
 
 def gates_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
-    """A row per run, task and expert with its mean gate weight; none for a model without gates."""
-    table = stored.reindex(columns=["seed", "task", "gate_weights"]).explode("gate_weights", ignore_index=True)
-    table = table.rename(columns={"gate_weights": "weight"}).astype({"weight": "float32"})
-    table.insert(2, "expert", table.groupby(["seed", "task"]).cumcount() + 1)
+    """A row per run, task and expert, counted from 1, with its mean gate weight; none for a model without gates."""
+    table = _entries(stored, "gate_weights", "expert", "weight")
+    table["expert"] += 1
+    return _with_keys(cell, table).dropna(subset="weight")
+
+
+def _entries(stored: pd.DataFrame, column: str, number: str, value: str) -> pd.DataFrame:
+    """A row per run, task and entry of a column of lists, with the entry's number, from 0, and its value."""
+    table = stored.reindex(columns=["seed", "task", column]).explode(column, ignore_index=True)
+    table = table.rename(columns={column: value}).astype({value: "float32"})
+    table.insert(2, number, table.groupby(["seed", "task"]).cumcount())
+    return table
+
+
+def _with_keys(cell: SweptCell, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that name the cell before its own."""
     for position, (key, value) in enumerate(cell.keys.items()):
         table.insert(position, key, value)
-    return table.dropna(subset="weight")
+    return table
 
 
 def record(cells: list[SweptCell], results: Path, command: list[str]) -> dict[str, Any]:
