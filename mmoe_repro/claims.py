@@ -6,7 +6,7 @@ claims by Holm's method, once for reproduced and once for contradicted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, pairwise
 from typing import Any
@@ -18,11 +18,14 @@ from scipy import stats
 from mmoe_repro.names import NAMES
 from mmoe_repro.statistics import (
     Contrast,
+    beats,
+    brown_forsythe_p,
     contrast,
     holm,
     log_ratio_of_bests,
     log_ratio_of_means,
     log_ratio_of_sds,
+    permutation_p,
 )
 
 MODELS = ("shared_bottom", "omoe", "mmoe")
@@ -45,6 +48,7 @@ class Part:
         above: whether the part holds above the bound, or below.
         column: of `runs.parquet`.
         is_ratio: whether the quantity is shown as its exponential.
+        beside: what else readers may want to know of the two samples, by name; the verdict does not depend on it.
     """
 
     label: str
@@ -54,6 +58,7 @@ class Part:
     above: bool
     column: str = "final_loss"
     is_ratio: bool = True
+    beside: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = field(default_factory=dict)
 
     def shown(self, value: float) -> float:
         """The quantity as readers want it."""
@@ -64,17 +69,21 @@ def _named(key: Key) -> str:
     return f"{NAMES[key[0]]} at {key[1]:g}"
 
 
-def _compared(one: Key, other: Key, quantity: Any, bound: float, above: bool, of: str, column: str) -> Part:
+def _compared(
+    one: Key, other: Key, quantity: Any, bound: float, above: bool, of: str, column: str, beside: Any = None
+) -> Part:
     label = f"{of}, {_named(one)} by {_named(other)}"
-    return Part(label, (one, other), quantity, float(np.log(bound)), above, column)
+    return Part(label, (one, other), quantity, float(np.log(bound)), above, column, beside=beside or {})
 
 
 def _means(one: Key, other: Key, bound: float, above: bool = True) -> Part:
-    return _compared(one, other, log_ratio_of_means, bound, above, "mean loss", "final_loss")
+    beside = {"higher in so many pairs": lambda one, other: beats(other, one).value}
+    return _compared(one, other, log_ratio_of_means, bound, above, "mean loss", "final_loss", beside)
 
 
 def _sds(one: Key, other: Key, bound: float, above: bool = True) -> Part:
-    return _compared(one, other, log_ratio_of_sds, bound, above, "sd of the loss", "test_loss")
+    beside = {"p of equal spread (permutation)": permutation_p, "p of equal spread (Brown–Forsythe)": brown_forsythe_p}
+    return _compared(one, other, log_ratio_of_sds, bound, above, "sd of the loss", "test_loss", beside)
 
 
 def _f3(settings: Mapping[str, Any]) -> Iterator[Part]:
@@ -157,11 +166,12 @@ PARTS: dict[str, Callable[[Mapping[str, Any]], Iterator[Part]]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A part of a claim with what so many runs of each cell say of it."""
+    """A part of a claim with what so many runs of each cell say of it, and what its part wants beside that."""
 
     part: Part
     measured: Contrast
     runs: int
+    beside: dict[str, float]
 
     @property
     def p_holds(self) -> float:
@@ -197,6 +207,7 @@ class Verdict:
         p: corrected, of the verdict; of an inconclusive claim that of being reproduced.
         runs_needed: of each cell, to settle an inconclusive claim with a power of 0.8 if the effect is as it is found.
         missing: cells that an untested claim lacks.
+        comparisons: all of its parts.
     """
 
     id: str
@@ -211,6 +222,7 @@ class Verdict:
     p: float = np.nan
     runs_needed: float = np.nan
     missing: tuple[Key, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def judge(
@@ -228,14 +240,15 @@ def judge(
     """
     found: dict[str, list[Comparison]] = {}
     verdicts: dict[str, Verdict] = {"F2": _judge_f2(settings["F2"]["says"], label_pearson)}
-    for name, parts in PARTS.items():
+    for name in filter(PARTS.__contains__, settings):
+        parts = PARTS[name]
         all_parts = list(parts(settings[name]))
         cells = dict.fromkeys(cell for part in all_parts for cell in part.cells)
         missing = tuple(cell for cell in cells if cell not in losses["final_loss"])
         if missing:
             verdicts[name] = Verdict(name, settings[name]["says"], "untested", missing=missing)
         else:
-            found[name] = [Comparison(part, *_measured(part, losses[part.column])) for part in all_parts]
+            found[name] = [_measured(part, losses[part.column]) for part in all_parts]
     # All parts have to hold; of several that may fail, one is enough (Bonferroni).
     holds = holm([np.max([one.p_holds for one in of_claim]) for of_claim in found.values()])
     fails = holm([np.min([one.p_fails for one in of_claim]) * len(of_claim) for of_claim in found.values()])
@@ -244,10 +257,12 @@ def judge(
     return [verdicts[name] for name in settings if name in verdicts]
 
 
-def _measured(part: Part, losses: Mapping[Key, pd.Series]) -> tuple[Contrast, int]:
-    """The comparison, on the runs that all of its cells have, and their number."""
+def _measured(part: Part, losses: Mapping[Key, pd.Series]) -> Comparison:
+    """The comparison, on the runs that all of its cells have."""
     together = pd.concat([losses[cell] for cell in part.cells], axis=1, join="inner").dropna().to_numpy(float)
-    return contrast(list(together.T), part.quantity, part.bound), len(together)
+    samples = list(together.T)
+    beside = {name: float(measure(*samples)) for name, measure in part.beside.items()} if len(together) > 2 else {}
+    return Comparison(part, contrast(samples, part.quantity, part.bound), len(together), beside)
 
 
 def _verdict(
@@ -273,6 +288,7 @@ def _verdict(
         part.above,
         p,
         decides.runs_needed(level / len(PARTS)) if verdict == "inconclusive" else np.nan,
+        comparisons=tuple(found),
     )
 
 

@@ -22,6 +22,7 @@ mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reprodu
   mmoe-repro correlation                                      the paper's Figure 2: what task correlation means
   mmoe-repro recover                                          what the paper leaves out, from its figures
   mmoe-repro sweep experiment=architectures                   twelve architectures at the paper's number of weights
+  mmoe-repro report results/sweep                             its page: which of the paper's claims hold
   mmoe-repro models                                           the architectures: equation, source, weights, operations
   mmoe-repro data                                             the data laws: moments, label correlation, source
   mmoe-repro --version
@@ -29,7 +30,11 @@ mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reprodu
 Shell completion: eval "$(mmoe-repro -sc install=bash)"
 """
 #: Commands of one config, and the module that does the work.
-_ONCE = {"correlation": "mmoe_repro.correlation", "recover": "mmoe_repro.recovery.recover"}
+_ONCE = {
+    "correlation": "mmoe_repro.correlation",
+    "recover": "mmoe_repro.recovery.recover",
+    "report": "mmoe_repro.report.report",
+}
 _COMMANDS = ("sweep", *_ONCE, "models", "data")
 #: Flags that show something in place of working.
 _SHOWING = {
@@ -119,14 +124,27 @@ def _once(command: str, arguments: list[str]) -> int:
 
         composed.append((settings, HydraConfig.get()))
 
-    _run_hydra(command, arguments, note)
+    _run_hydra(command, _with_folder(arguments) if command == "report" else arguments, note)
     for settings, hydra in composed:
         try:
-            import_module(_ONCE[command]).run(settings, hydra)
+            return int(import_module(_ONCE[command]).run(settings, hydra) or 0)
         except OSError as error:
             print(f"mmoe-repro: cannot write to {error.filename}: {error.strerror}", file=sys.stderr)
             return 1
     return 0
+
+
+def _with_folder(arguments: list[str]) -> list[str]:
+    """`report results/x` is `report results=results/x`.
+
+    Raises:
+        UsageError: no folder is named.
+    """
+    named = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
+    if not named and not _shows(arguments) and not any(argument.startswith("results=") for argument in arguments):
+        raise UsageError("mmoe-repro report: which results? For example: mmoe-repro report results/sweep")
+    quoted = [argument.replace("\\", "\\\\").replace("'", "\\'") for argument in named]
+    return [*(f"results='{folder}'" for folder in quoted), *(one for one in arguments if one not in named)]
 
 
 def _shows(arguments: list[str]) -> bool:

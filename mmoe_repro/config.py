@@ -221,6 +221,15 @@ class RecoverConfig:
     name: str = "recovery"
 
 
+@dataclass
+class ReportConfig:
+    """All settings of `mmoe-repro report`."""
+
+    claims: Any = MISSING
+    results: str = MISSING
+    fail_on: str | None = None
+
+
 def _by(key: Any, values: DictConfig, otherwise: Any) -> Any:
     """`${by:key,{a: 1, b: 2},3}` in YAML: the value of the key, such as a learning rate for each model."""
     return values.get(key, otherwise)
@@ -233,6 +242,7 @@ def register() -> None:
     store.store(name="schema", node=SweepConfig)
     store.store(name="correlation_schema", node=CorrelationConfig)
     store.store(name="recover_schema", node=RecoverConfig)
+    store.store(name="report_schema", node=ReportConfig)
     store.store(name="synthetic_schema", node=SyntheticConfig)
     for name, schema in _MODELS.items():
         store.store(name=f"{name}_schema", node=schema)
@@ -392,8 +402,12 @@ def cell_settings(config: DictConfig) -> dict[str, Any]:
     return dict(settings)
 
 
-def _claims(config: DictConfig) -> dict[str, Any]:
-    """The thresholds of the claims, checked."""
+def read_claims(config: DictConfig) -> dict[str, Any]:
+    """Read by what the claims are judged.
+
+    Raises:
+        UsageError: a threshold is out of range.
+    """
     claims: Any = OmegaConf.to_container(config.claims, resolve=True, throw_on_missing=True)
     check("claims.level", claims["level"], 0 < claims["level"] < 1, "between 0 and 1")
     for name, claim in claims.items():
@@ -436,5 +450,5 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
         results=results,
         workers=config.workers,
         overrides=dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item),
-        claims=_claims(config),
+        claims=read_claims(config),
     )

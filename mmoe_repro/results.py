@@ -142,6 +142,25 @@ def record(cells: list[SweptCell], results: Path, command: list[str]) -> dict[st
     }
 
 
+def recall(recorded: dict[str, Any]) -> list[SweptCell]:
+    """The cells of a sweep from what `record` kept of it."""
+    return [
+        SweptCell(
+            Cell(cell["model"], cell["data"], cell["settings"]),
+            cell["swept"],
+            _seeds(cell["seeds"]),
+            _seeds(cell["tuning_seeds"]),
+        )
+        for cell in recorded["cells"]
+    ]
+
+
+def _seeds(spans: list[str]) -> list[int]:
+    """Seeds of spans as `_spans` gives them."""
+    ends = [[int(end) for end in span.split("-")] for span in spans]
+    return [seed for first, last in ends for seed in range(first, last + 1)]
+
+
 def _spans(seeds: list[int]) -> list[str]:
     """Ascending seeds as spans: [0, 1, 2, 7] is ["0-2", "7-7"]."""
     spans: list[list[int]] = []

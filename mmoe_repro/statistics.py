@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from diptest import diptest
 from scipy import stats
 from scipy.special import comb
 
@@ -158,6 +159,11 @@ def permutation_p(one: np.ndarray, other: np.ndarray) -> float:
 def brown_forsythe_p(one: np.ndarray, other: np.ndarray) -> float:
     """p-value of two samples having the same spread, as if they were not paired (Brown and Forsythe 1974)."""
     return float(stats.levene(one, other, center="median").pvalue)
+
+
+def dip_p(sample: np.ndarray) -> float:
+    """p-value of a sample having one mode (Hartigan and Hartigan 1985); NaN for fewer than four runs."""
+    return float(diptest(sample)[1]) if len(sample) >= 4 else np.nan
 
 
 def beats(one: np.ndarray, other: np.ndarray) -> Estimate:

@@ -161,6 +161,7 @@ def _write(
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
     # Not before the training: they take memory that it may need.
     from mmoe_repro import figures, plots, tables, verdicts
+    from mmoe_repro.report import page
 
     runs, curves, gates, tuning, missing = [], [], [], [], 0
     complete = []
@@ -197,15 +198,20 @@ def _write(
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
     drawn = figures.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all, gates_all)
     judged = verdicts.judge_sweep(claims, complete, chosen, runs_all)
-    write_table(results / "verdicts.csv", judged)
-    write_atomically(results / "verdicts.md", verdicts.as_markdown(judged, command).encode())
+    table = verdicts.verdicts_table(judged)
+    write_table(results / "verdicts.csv", table)
+    write_atomically(results / "verdicts.md", verdicts.as_markdown(table, command).encode())
+    page.write(
+        results / "report.html", complete, chosen, runs_all, curves_all, losses, judged, claims, command, environment
+    )
     print(tables.as_text(losses))
-    print(verdicts.as_text(judged, command))
+    print(verdicts.as_text(table, command))
     _print_next_steps(losses, drawn, results)
     return missing
 
 
 def _print_next_steps(losses: pd.DataFrame, figures: list[Path], results: Path) -> None:
+    print(f"Page     {results}/report.html: verdicts, losses, curves, stuck runs, settings")
     print(f"Figures  {', '.join(figure.stem for figure in figures)}: {figures[0].parent}/*.png, *.svg")
     print(f"Tables   {results}/losses.md, verdicts.md, losses.csv, verdicts.csv, runs.parquet, curves.parquet")
     if losses["chosen"].isna().any():

@@ -90,7 +90,7 @@ def losses_table(cells: Sequence[SweptCell], runs: pd.DataFrame, chosen: dict[st
     return pd.DataFrame(rows)
 
 
-def _shown(losses: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def shown(losses: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Task 1's final losses as columns and cells of text, for readers."""
     table = losses[(losses["task"] == 1) & (losses["loss"] == "final")]
     before_chosen = list(losses.columns).index("chosen")
@@ -116,7 +116,7 @@ def _number(value: float) -> str:
 
 def as_markdown(losses: pd.DataFrame) -> str:
     """Task 1's final losses as a Markdown table."""
-    header, rows = _shown(losses)
+    header, rows = shown(losses)
     lines = [header, ["---"] * len(header), *rows]
     return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -125,7 +125,7 @@ def as_text(losses: pd.DataFrame) -> str:
     """Task 1's final losses in aligned columns, for the terminal; of several learning rates the chosen one."""
     refused = losses["chosen"].eq(False)
     title = "Final loss of task 1" + (", at the chosen learning rate" if refused.any() else "")
-    return title + "\n\n" + aligned(*_shown(losses[~refused]))
+    return title + "\n\n" + aligned(*shown(losses[~refused]))
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,7 @@
 """What a sweep says of the paper's claims: `verdicts.csv`, `verdicts.md`, and the table in the terminal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,9 +15,24 @@ _COMPARED = ("cell", "model", "correlation", "learning_rate")
 _COLUMNS = ["id", "verdict", "part", "effect", "low", "high", "bound", "above", "p", "runs_needed", "missing", "says"]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Cells of a sweep that differ in nothing but what the claims compare, and what they say.
+
+    Attributes:
+        keys: what tells them from the sweep's other cells; empty if there are none.
+        cells: of each model and correlation one.
+        verdicts: one a claim.
+    """
+
+    keys: dict[str, Any]
+    cells: list[SweptCell]
+    verdicts: list[Verdict]
+
+
 def judge_sweep(
     settings: Mapping[str, Any], cells: Sequence[SweptCell], chosen: Mapping[str, bool | None], runs: pd.DataFrame
-) -> pd.DataFrame:
+) -> list[Judged]:
     """Judge the claims on the cells of a sweep, apart for each data law and every other setting that was swept.
 
     Args:
@@ -25,10 +40,6 @@ def judge_sweep(
         cells: of the sweep.
         chosen: by cell, whether its learning rate is the chosen one; where none was chosen the rates are judged apart.
         runs: `runs.parquet`.
-
-    Returns:
-        a row per claim: id, verdict, part, effect, low, high, bound, above, p, runs_needed, missing, says, as in
-        `Verdict`; where there is more than one group of cells, first the columns that tell them apart.
     """
     judged = [cell for cell in cells if chosen[cell.cell.identity] is not False]
     undecided = any(chosen[cell.cell.identity] is None for cell in judged)
@@ -37,11 +48,22 @@ def judge_sweep(
     for cell in judged:
         groups.setdefault(tuple(cell.keys[key] for key in apart), []).append(cell)
     usable = runs[(runs["task"] == 1) & ~runs["diverged"]]
-    rows = []
-    for values, of_group in groups.items():
-        keys = dict(zip(apart, values, strict=True)) if len(groups) > 1 else {}
-        rows += [{**keys, **_row(verdict)} for verdict in _judge(settings, of_group, usable)]
-    return pd.DataFrame(rows)
+    return [
+        Judged(
+            {key: value for key, value in zip(apart, values, strict=True) if len(groups) > 1},
+            of_group,
+            _judge(settings, of_group, usable),
+        )
+        for values, of_group in groups.items()
+    ]
+
+
+def verdicts_table(judged: Sequence[Judged]) -> pd.DataFrame:
+    """A row per claim: id, verdict, part, effect, low, high, bound, above, p, runs_needed, missing, says.
+
+    As in `Verdict`; where there is more than one group of cells, first the columns that tell them apart.
+    """
+    return pd.DataFrame([{**group.keys, **_row(verdict)} for group in judged for verdict in group.verdicts])
 
 
 def _judge(settings: Mapping[str, Any], cells: Sequence[SweptCell], runs: pd.DataFrame) -> list[Verdict]:
@@ -58,8 +80,7 @@ def _judge(settings: Mapping[str, Any], cells: Sequence[SweptCell], runs: pd.Dat
 
 def _row(verdict: Verdict) -> dict[str, Any]:
     missing = "; ".join(f"{model} at {correlation:g}" for model, correlation in verdict.missing)
-    row = {**asdict(verdict), "missing": missing}
-    return {column: row[column] for column in _COLUMNS}
+    return {column: missing if column == "missing" else getattr(verdict, column) for column in _COLUMNS}
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

@@ -1,0 +1,1 @@
+"""The command `report`: what a sweep's results say, on one page."""

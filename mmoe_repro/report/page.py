@@ -1,0 +1,205 @@
+"""One page of a sweep: `report.html`, which needs nothing beside it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from omegaconf import OmegaConf
+
+from mmoe_repro import tables
+from mmoe_repro.claims import Comparison, Verdict
+from mmoe_repro.plots import Series, series_of
+from mmoe_repro.report import pictures
+from mmoe_repro.results import SweptCell
+from mmoe_repro.statistics import Estimate, bootstrap, dip_p, standard_deviation
+from mmoe_repro.store import write_atomically
+from mmoe_repro.verdicts import Judged, adding
+
+#: The law whose training was fitted to the figures that the claims are about.
+_FITTED = "recovered"
+
+
+def write(
+    path: Path,
+    cells: Sequence[SweptCell],
+    chosen: dict[str, bool | None],
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    losses: pd.DataFrame,
+    judged: Sequence[Judged],
+    claims: Mapping[str, Any],
+    command: Sequence[str],
+    environment: Mapping[str, Any],
+) -> None:
+    """Write the page of a sweep.
+
+    Args:
+        path: of the page.
+        cells: of the sweep.
+        chosen: by cell, whether its learning rate is the chosen one.
+        runs: `runs.parquet`.
+        curves: `curves.parquet`; no rows where it is not there.
+        losses: `losses.csv`.
+        judged: the verdicts.
+        claims: `conf/claims/paper.yaml`.
+        command: that repeats the sweep.
+        environment: versions and the like.
+    """
+    series = series_of(cells, chosen)
+    first_task = runs[(runs["task"] == 1) & ~runs["diverged"]]
+    measures: list[tuple[str, str, Callable[[np.ndarray], Estimate]]] = [
+        ("mean final loss", "final_loss", bootstrap),
+        ("sd over runs of the test loss", "test_loss", partial(bootstrap, statistic=standard_deviation)),
+    ]
+    shown = curves[(curves["task"] == 1) & curves["loss"].notna()] if len(curves) else curves
+    shown = shown[shown["cell"].isin([cell for one in series for cell in one.cells.values()])] if len(shown) else shown
+    loss_header, loss_rows = tables.shown(losses)
+    stuck_header, stuck_rows = _stuck(series, first_task)
+    shared, cell_header, cell_rows = _settings(cells)
+    untested = any(verdict.verdict == "untested" for group in judged for verdict in group.verdicts)
+    text = _template().render(
+        name=path.parent.name,
+        runs=runs[["cell", "seed"]].drop_duplicates().shape[0],
+        command=" ".join(command),
+        fitted=any(cell.cell.data == _FITTED for cell in cells),
+        groups=[_label(group) for group in judged],
+        claims=_claims(judged, claims),
+        level=f"{claims['level']:g}",
+        adding=adding(command) if untested else "",
+        against_correlation=pictures.against_correlation(series, first_task, measures),
+        loss_header=loss_header,
+        loss_rows=loss_rows,
+        curves=pictures.curves(series, shown) if len(shown) else None,
+        histograms=pictures.histograms(series, first_task),
+        stuck_header=stuck_header,
+        stuck_rows=stuck_rows,
+        shared=shared,
+        cell_header=cell_header,
+        cell_rows=cell_rows,
+        environment=environment,
+    )
+    write_atomically(path, text.encode())
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("mmoe_repro.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _label(group: Judged) -> str:
+    return (
+        ", ".join(f"{key.split('.')[-1].replace('_', ' ')} {value}" for key, value in group.keys.items()) or "verdict"
+    )
+
+
+def _claims(judged: Sequence[Judged], claims: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for verdicts in zip(*(group.verdicts for group in judged), strict=True):
+        of_groups = [_verdict(_label(group), one) for group, one in zip(judged, verdicts, strict=True)]
+        name = verdicts[0].id
+        found.append({"id": name, "says": verdicts[0].says, "reason": claims[name]["reason"], "of_groups": of_groups})
+    return found
+
+
+def _verdict(label: str, verdict: Verdict) -> dict[str, Any]:
+    side = "above" if verdict.above else "below"
+    if verdict.verdict == "untested":
+        missing = ", ".join(f"{model} at {correlation:g}" for model, correlation in verdict.missing)
+        sentence = f"Missing: {missing}." if missing else "The data law does not tell it."
+    elif not verdict.comparisons:
+        sentence = f"{verdict.part}: {verdict.effect:.3g}, by the closed form."
+    elif np.isnan(verdict.low):
+        sentence = f"Too few runs, or too little difference between them, to measure {verdict.part}."
+    else:
+        sentence = f"Decided by {verdict.part}: {_interval(verdict.effect, verdict.low, verdict.high)}, "
+        sentence += f"where the claim wants it {side} {verdict.bound:.3g}; p = {verdict.p:.2g}."
+    if np.isfinite(verdict.runs_needed):
+        sentence += f" Some {verdict.runs_needed:,.0f} runs of each cell would settle it."
+    found = {"label": label, "verdict": verdict, "sentence": sentence, "chart": None, "header": [], "rows": []}
+    if verdict.comparisons:
+        header, rows = _comparisons(verdict.comparisons)
+        found.update(chart=pictures.forest(verdict.id, verdict.comparisons), header=header, rows=rows)
+    return found
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3g} (95 %: {low:.3g} – {high:.3g})"
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
+    """A claim's parts as a table."""
+    beside = list(dict.fromkeys(name for one in comparisons for name in one.beside))
+    rows = []
+    for number, one in enumerate(comparisons, 1):
+        value, low, high = (one.part.shown(value) for value in one.measured[:3])
+        side = ">" if one.part.above else "<"
+        interval = "" if np.isnan(low) else f"{low:.3g} – {high:.3g}"
+        row = [str(number), one.part.label, _number(value, 3), interval]
+        row += [f"{side} {one.part.shown(one.part.bound):.3g}", _number(one.p_holds, 2), str(one.runs)]
+        rows.append([*row, *(_number(one.beside.get(name, np.nan), 2) for name in beside)])
+    return ["no.", "part", "effect", "95 % interval", "holds if", "p, uncorrected", "runs", *beside], rows
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if np.isnan(value) else f"{value:.{digits}g}"
+
+
+def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    header = ["model", "task correlation", "runs", "stuck", "a dead unit", "all units dead"]
+    header += ["mean loss, none dead", "mean loss, some dead", "p of one mode (dip test)"]
+    rows = []
+    for one in series:
+        for p, cell in one.cells.items():
+            mine = runs[runs["cell"] == cell]
+            losses, dead = mine["final_loss"].to_numpy(float), mine["dead_units"].to_numpy(float)
+            whole, some = losses[dead == 0], losses[dead > 0]
+            known = len(dead) > 0 and not np.isnan(dead).any()
+            rows.append(
+                [
+                    one.label,
+                    f"{p:g}",
+                    str(len(mine)),
+                    _share(mine["stuck"].to_numpy(bool)),
+                    _share(dead > 0) if known else "",
+                    _share(dead == 1) if known else "",
+                    f"{whole.mean():.4f}" if known and whole.size else "",
+                    f"{some.mean():.4f}" if known and some.size else "",
+                    _number(dip_p(losses), 2),
+                ]
+            )
+    return header, rows
+
+
+def _share(which: np.ndarray) -> str:
+    return f"{which.mean():.1%}" if which.size else ""
+
+
+def _settings(cells: Sequence[SweptCell]) -> tuple[str, list[str], list[list[str]]]:
+    """What all cells share, as YAML, and a table of what they differ in."""
+    flat = [{"model": cell.cell.model, "data": cell.cell.data, **_flat(cell.cell.settings)} for cell in cells]
+    keys = list(dict.fromkeys(key for one in flat for key in one))
+    shared = {key: flat[0][key] for key in keys if all(key in one and one[key] == flat[0][key] for one in flat)}
+    header = [key for key in keys if key not in shared]
+    rows = [[_text(one.get(key, "")) for key in header] for one in flat]
+    return OmegaConf.to_yaml(OmegaConf.create(shared)), header, rows
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

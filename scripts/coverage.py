@@ -1,0 +1,154 @@
+"""How often the intervals hold what they should, and how often a verdict is wrong, on distributions that are known.
+
+    python scripts/coverage.py            both tables, in some forty minutes on two cores
+    python scripts/coverage.py --trials 20    a look
+
+Intervals: `mmoe_repro/coverage.csv`, which the report reads. Verdicts: `results/coverage/verdicts.csv`; every part of a
+claim is put exactly at its bound, where a verdict of reproduced or contradicted is wrong, and the most often so.
+Samples are of a normal and an exponential distribution and of the paper's own Figure 5. The Monte Carlo error is that of
+a share of so many trials.
+"""
+
+import argparse
+import multiprocessing
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mmoe_repro import paper
+from mmoe_repro.claims import CORRELATIONS, MODELS, judge
+from mmoe_repro.config import folder
+from mmoe_repro.statistics import (
+    bootstrap,
+    contrast,
+    expected_best,
+    log_ratio_of_bests,
+    log_ratio_of_means,
+    log_ratio_of_sds,
+    standard_deviation,
+)
+
+SIZES = (20, 60, 200)
+BEST_OF = 50
+CLAIMS = yaml.safe_load((folder() / "claims" / "paper.yaml").read_text())
+
+
+def figure5(model, correlation):
+    table = paper.table("figure5")
+    rows = table[(table["model"] == model) & (table["correlation"] == correlation)]
+    shares = rows["fraction"].to_numpy() / rows["fraction"].sum()
+
+    def draw(generator, size):
+        chosen = generator.choice(len(rows), size, p=shares)
+        left, right = rows["bin_left"].to_numpy(), rows["bin_right"].to_numpy()
+        return left[chosen] + generator.random(size) * (right - left)[chosen] + 0.02  # no loss of zero
+
+    return draw
+
+
+DISTRIBUTIONS = {
+    "normal": lambda generator, size: generator.normal(0.1, 0.02, size),
+    "exponential": lambda generator, size: 0.05 + generator.exponential(0.05, size),
+    "Figure 5, Shared-Bottom at 0.5": figure5("shared_bottom", 0.5),
+    "Figure 5, OMoE at 0.5": figure5("omoe", 0.5),
+}
+
+
+def truth(name):
+    """Mean, standard deviation and expected best of a distribution, from two million draws."""
+    many = DISTRIBUTIONS[name](np.random.default_rng(1), 2_000_000)
+    best = many.reshape(-1, BEST_OF).min(-1).mean()
+    return {"mean": many.mean(), "sd": many.std(), "best": best}
+
+
+def intervals(job, trials):
+    """Coverage of each kind of interval of one distribution and size."""
+    name, size = job
+    draw, true = DISTRIBUTIONS[name], truth(name)
+    generator = np.random.default_rng([size, *map(ord, name)])
+    held = {"mean": [], "sd": [], "ratio of means": [], "ratio of sds": []}
+    if size >= BEST_OF:
+        held |= {f"expected best of {BEST_OF}": [], "ratio of bests": []}
+    for _ in range(trials):
+        one, other = draw(generator, size), draw(generator, size)
+        measured = {
+            "mean": (bootstrap(one), true["mean"]),
+            "sd": (bootstrap(one, standard_deviation), true["sd"]),
+            "ratio of means": (contrast([one, other], log_ratio_of_means, 0.0), 0.0),
+            "ratio of sds": (contrast([one, other], log_ratio_of_sds, 0.0), 0.0),
+        }
+        if size >= BEST_OF:
+            best, ratio = partial(expected_best, of=BEST_OF), partial(log_ratio_of_bests, of=BEST_OF)
+            measured |= {
+                f"expected best of {BEST_OF}": (contrast([one], best, true["best"]), true["best"]),
+                "ratio of bests": (contrast([one, other], ratio, 0.0), 0.0),
+            }
+        for kind, (found, value) in measured.items():
+            held[kind].append(found.low <= value <= found.high)
+    return [
+        {"interval": kind, "distribution": name, "runs": size, "coverage": np.mean(hits), "error": error(hits)}
+        for kind, hits in held.items()
+    ]
+
+
+def error(hits):
+    share = np.mean(hits)
+    return np.sqrt(max(share * (1 - share), 0.25 / len(hits)) / len(hits))
+
+
+def at_bounds(claim):
+    """Scales of the cells' losses with which every part of a claim lies at its bound."""
+    scale = {(model, p): 1.0 for model in MODELS for p in CORRELATIONS}
+    if claim == "C2a":
+        scale |= {("mmoe", 0.5): 1 + 0.4 * CLAIMS["C2a"]["ratio"], ("omoe", 0.5): 1.4, ("shared_bottom", 0.5): 1.4}
+    if claim in ("C2b", "T2"):
+        scale |= {("omoe", 1.0): CLAIMS[claim]["margin"], ("omoe", 0.5): CLAIMS[claim]["ratio"]}
+    if claim == "T1":
+        scale |= {("shared_bottom", p): CLAIMS["T1"]["ratio"] for p in CORRELATIONS}
+    if claim == "T3":
+        scale |= {("shared_bottom", p): CLAIMS["T3"]["margin"] for p in CORRELATIONS}
+    return scale
+
+
+def verdicts(job, trials):
+    """How often a claim is said to be reproduced or contradicted where it is neither."""
+    claim, name, size = job
+    generator = np.random.default_rng([size, *map(ord, claim + name)])
+    scales, found = at_bounds(claim), []
+    settings = {"level": CLAIMS["level"], **{one: CLAIMS[one] for one in ("F2", claim)}}
+    for _ in range(trials):
+        losses = {key: pd.Series(scale * DISTRIBUTIONS[name](generator, size)) for key, scale in scales.items()}
+        (verdict,) = [one.verdict for one in judge(settings, dict.fromkeys(("final_loss", "test_loss"), losses), {})[1:]]
+        found.append(verdict)
+    rates = {verdict: np.mean([one == verdict for one in found]) for verdict in ("reproduced", "contradicted")}
+    return [{"claim": claim, "distribution": name, "runs": size, **rates, "error": error([r == "x" for r in found])}]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    trials = parser.parse_args()
+    root = Path(__file__).parents[1]
+    jobs = {
+        root / "mmoe_repro" / "coverage.csv": (intervals, list(product(DISTRIBUTIONS, SIZES))),
+        root / "results" / "coverage" / "verdicts.csv": (
+            verdicts,
+            [job for job in product(("F3", "C1", "C2a", "C2b", "C3", "T1", "T2", "T3"), DISTRIBUTIONS, SIZES)
+             if not (job[0] == "T3" and job[2] < BEST_OF)],
+        ),
+    }  # fmt: skip
+    with multiprocessing.get_context("spawn").Pool(trials.workers) as pool:
+        for path, (work, of_work) in jobs.items():
+            rows = [row for rows in pool.imap(partial(work, trials=trials.trials), of_work) for row in rows]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4f")
+            print(pd.DataFrame(rows).to_string(index=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
