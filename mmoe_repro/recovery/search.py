@@ -32,15 +32,12 @@ RATES = (0.01, 0.001)
 DEFAULT_RATE = 0.001
 #: Curves that settings are compared by after so many steps, the cheapest comparison first.
 RUNGS = {
-    300: [curve for curve in CURVES if curve.figure == "figure3" and curve.correlation == 0.5],
-    1_000: [curve for curve in CURVES if curve.correlation == 0.5],
-    3_000: CURVES,
+    1_000: [curve for curve in CURVES if curve.figure == "figure4" and curve.correlation == 0.5],
+    3_000: [curve for curve in CURVES if curve.correlation == 0.5],
     10_000: CURVES,
 }
 #: The share that goes on each time, and of how many, the latest: the sampler comes to propose ever better ones.
 PROMOTED, COMPARED = 1 / 3, 60
-#: Steps after which a curve's learning rate is chosen.
-RATE_STEPS = 1_000
 #: Where runs that predict a constant end in Figure 5, and the bin's neighbourhood that the search allows.
 _PLATEAU = (0.42, 0.54)
 #: What a trial measures besides its scores.
@@ -173,21 +170,18 @@ class Trial:
         both = np.stack([runs.curves(), runs.first_losses[:, : runs.step // WINDOW].numpy()])[:, :, : steps // WINDOW]
         return np.concatenate(list(np.moveaxis(both, -1, 0)), axis=1)
 
-    def choose_rate(self, curve: Curve, allowed: Sequence[Readout]) -> None:
-        """Choose a curve's rate: the one that comes nearest to the paper in the first steps."""
-        if curve.figure == "figure3":
-            self.rates[curve] = DEFAULT_RATE
-            return
-        by_rate = {rate: {curve: self.losses(curve, rate, RATE_STEPS)} for rate in RATES}
-        best = min(RATES, key=lambda rate: min(score(by_rate[rate], readout, final=False) for readout in allowed))
-        for rate in RATES:
-            if rate != best:
-                del self._populations[curve, rate]
-        self.rates[curve] = best
-
-    def measured(self, curves: Sequence[Curve], steps: int) -> dict[Curve, np.ndarray]:
-        """Losses at the chosen rates, as `losses` gives them."""
-        return {curve: self.losses(curve, self.rates[curve], steps) for curve in curves}
+    def measured(
+        self, curves: Sequence[Curve], allowed: Sequence[Readout], steps: int, final: bool
+    ) -> dict[Curve, np.ndarray]:
+        """Losses as `losses` gives them, of each curve at the rate that has come nearest to the paper by then."""
+        found = {}
+        for curve in curves:
+            rates = (DEFAULT_RATE,) if curve.figure == "figure3" else RATES
+            tried = {rate: self.losses(curve, rate, steps) for rate in rates}
+            scores = {rate: min(score({curve: tried[rate]}, readout, final) for readout in allowed) for rate in rates}
+            self.rates[curve] = min(scores, key=scores.__getitem__)
+            found[curve] = tried[self.rates[curve]]
+        return found
 
 
 def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
@@ -201,12 +195,9 @@ def objective(trial: optuna.Trial, laws: Sequence[Fit]) -> float:
     trial.set_user_attr("setting", asdict(setting))
     found = math.inf
     for steps, curves in RUNGS.items():
-        for curve in curves:
-            if curve not in tried.rates:
-                tried.choose_rate(curve, allowed)
-        trial.set_user_attr("rates", {name(curve): rate for curve, rate in tried.rates.items()})
-        losses = tried.measured(curves, steps)
         final = steps == max(RUNGS)
+        losses = tried.measured(curves, allowed, steps, final)
+        trial.set_user_attr("rates", {name(curve): rate for curve, rate in tried.rates.items()})
         readout = best_readout(losses, allowed, final)
         found = score(losses, readout, final)
         trial.set_user_attr("readout", readout._asdict())
