@@ -66,6 +66,7 @@ def population(cell: Cell, seeds: range, compiled: bool = False) -> Population:
         hydra.errors.InstantiationException: a `_target_` cannot be found or called.
     """
     settings = cell.settings
+    crossed = settings.get("crossed")
     training = dict(settings["training"])
     optimizer = Adam(**training.pop("optimizer"))
     return Population(
@@ -74,10 +75,10 @@ def population(cell: Cell, seeds: range, compiled: bool = False) -> Population:
         training=Training(**training, optimizer=optimizer),
         seeds=[
             Seed(
-                seed if settings["data_seed"] is None else settings["data_seed"],
-                seed if settings["init_seed"] is None else settings["init_seed"],
+                data if settings["data_seed"] is None else settings["data_seed"],
+                init if settings["init_seed"] is None else settings["init_seed"],
             )
-            for seed in seeds
+            for data, init in (divmod(seed, crossed) if crossed else (seed, seed) for seed in seeds)
         ],
         compiled=compiled,
     )

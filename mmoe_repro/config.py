@@ -45,6 +45,7 @@ class _ModelConfig:
     features: int = MISSING
     tasks: int = MISSING
     bias: bool = MISSING
+    activation: str = MISSING
     initializer: str = MISSING
     gain: float = MISSING
     weights: int | None = None
@@ -167,6 +168,7 @@ class Training:
         batch_size: examples per step.
         learning_rate: of Adam.
         window: the training loss is kept as its mean over so many steps; divides `steps`.
+        warmup: the learning rate rises evenly over so many steps at first; 0 for none.
         device: `cpu`, `cuda`, or `auto` for cuda where there is one. Each has its own generator of examples.
         optimizer: the rest of Adam's settings.
     """
@@ -175,6 +177,7 @@ class Training:
     batch_size: int = 32
     learning_rate: float = 0.01
     window: int = 100
+    warmup: int = 0
     device: str = "cpu"
     optimizer: Adam = field(default_factory=Adam)
 
@@ -193,6 +196,7 @@ class SweepConfig:
     tuning_runs: int = 0
     data_seed: int | None = None
     init_seed: int | None = None
+    crossed: int | None = None
     workers: int | None = None
 
 
@@ -262,7 +266,8 @@ class Cell:
         model: the choice of the `model` group.
         data: the choice of the `data` group.
         settings: everything that decides a run's result besides its seed: `model`, `data`, `training`,
-            `data_seed`, `init_seed`, and for one's own classes `sources`, hashes of their modules.
+            `data_seed`, `init_seed`, `crossed` if runs are, and for one's own classes `sources`, hashes of their
+            modules.
     """
 
     model: str
@@ -351,6 +356,8 @@ def _check_ranges(config: DictConfig) -> None:
     )
     for key in ("data_seed", "init_seed"):
         check(key, config[key], config[key] is None or config[key] >= 0, "at least 0, or null")
+    crossed = config.crossed
+    check("crossed", crossed, crossed is None or crossed >= 2, "at least 2, or null")
     check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
     check_name(config.name)
     check("training.steps", training.steps, training.steps >= 1, "at least 1")
@@ -359,6 +366,7 @@ def _check_ranges(config: DictConfig) -> None:
     check("training.learning_rate", rate, 0 < rate < math.inf, "a positive number")
     divides = training.window >= 1 and training.steps % training.window == 0
     check("training.window", training.window, divides, f"a divisor of training.steps={training.steps}")
+    check("training.warmup", training.warmup, training.warmup >= 0, "zero or more")
     device = training.device
     check("training.device", device, device in ("auto", "cpu", "cuda"), "auto, cpu or cuda")
     betas = list(optimizer.betas)
@@ -391,7 +399,8 @@ def cell_settings(config: DictConfig) -> dict[str, Any]:
     Raises:
         UsageError: no widths lead to it.
     """
-    kept = OmegaConf.masked_copy(config, ["model", "data", "training", "data_seed", "init_seed"])
+    keys = ["model", "data", "training", "data_seed", "init_seed", *(["crossed"] if config.crossed else [])]
+    kept = OmegaConf.masked_copy(config, keys)
     settings: Any = OmegaConf.to_container(kept, resolve=True, throw_on_missing=True)
     if isinstance(model := settings["model"], dict):
         weights, gives_way = model.pop("weights", None), model.pop("gives_way", [])

@@ -72,19 +72,24 @@ def series_of(cells: Sequence[SweptCell], chosen: dict[str, bool | None]) -> lis
         correlation = cell.keys["correlation"]
         groups.setdefault(name, {})[np.nan if correlation is None else correlation] = cell.cell.identity
     models = list(dict.fromkeys(name[0] for name in groups))
-    others = [model for model in models if model not in COLORS]
     variants = {model: [name for name in groups if name[0] == model] for model in models}
     return [
         Series(
             label=", ".join([NAMES.get(name[0], name[0]), *name[1:]]),
             model=name[0],
             cells=dict(sorted(by_correlation.items())),
-            color=COLORS.get(name[0]) or _OTHER_COLORS[others.index(name[0]) % len(_OTHER_COLORS)],
+            color=color_of(name[0], models),
             marker=MARKERS[(models.index(name[0]) + variants[name[0]].index(name)) % len(MARKERS)],
             line=_LINES[variants[name[0]].index(name) % len(_LINES)],
         )
         for name, by_correlation in groups.items()
     ]
+
+
+def color_of(model: str, models: Sequence[str]) -> str:
+    """A model's colour among those of a figure."""
+    others = [other for other in models if other not in COLORS]
+    return COLORS[model] if model in COLORS else _OTHER_COLORS[others.index(model) % len(_OTHER_COLORS)]
 
 
 def save(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> list[Path]:

@@ -107,7 +107,7 @@ class Population:
             size = math.prod(shape[1:])
             self._noise.append(normals(device, of_runs, self._ahead * batch, size, dtype, compiled))
             self._inputs.append(torch.zeros(runs, self._ahead, *shape, dtype=dtype, device=device))
-        self._corrections = torch.zeros(self._ahead, 2, dtype=dtype, device=device)
+        self._corrections = torch.zeros(self._ahead, 3, dtype=dtype, device=device)
         self._losses = torch.zeros(self._ahead, runs, law.tasks, dtype=dtype, device=device)
         self._arguments = [
             (

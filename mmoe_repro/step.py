@@ -73,14 +73,15 @@ class State:
         return [*self.parameters.values(), *(m for kind in self.moments for m in kind), *self.fixed.values()]
 
 
-def corrections(training: Training, step: int) -> tuple[float, float]:
+def corrections(training: Training, step: int) -> tuple[float, float, float]:
     """What Adam's bias correction makes of its settings at a step, counted from 1.
 
     Returns:
-        lr / (1 − β1ᵗ), and 1 / sqrt(1 − β2ᵗ).
+        lr / (1 − β1ᵗ), 1 / sqrt(1 − β2ᵗ), and lr, which is the learning rate as far as the warm-up has got.
     """
     first, second = training.optimizer.betas
-    return training.learning_rate / (1 - first**step), 1 / math.sqrt(1 - second**step)
+    rate = training.learning_rate * (min(step / training.warmup, 1.0) if training.warmup else 1.0)
+    return rate / (1 - first**step), 1 / math.sqrt(1 - second**step), rate
 
 
 def adam(
@@ -94,14 +95,14 @@ def adam(
         parameter: of any shape.
         moments: as in `State`, of this parameter; of its shape.
         gradient: of its shape.
-        correction: the two numbers of `corrections`.
+        correction: the three numbers of `corrections`.
         training: how to train.
     """
     optimizer = training.optimizer
     beta1, beta2 = optimizer.betas
     decay = optimizer.weight_decay
     if decay and optimizer.decoupled_weight_decay:
-        parameter.mul_(1 - training.learning_rate * decay)
+        parameter.mul_(1 - correction[2] * decay)
     elif decay:
         gradient = gradient + decay * parameter
     mean, square, *largest = moments
@@ -161,7 +162,7 @@ def trace_step(module: nn.Module, state: State, training: Training, inputs: Sequ
         losses.copy_(task_losses)
         return ()
 
-    correction, losses = y.new_ones(2), y.new_empty(y.shape[0], y.shape[-1])
+    correction, losses = y.new_ones(3), y.new_empty(y.shape[0], y.shape[-1])
     # Tracing executes the step once, so it gets values of its own.
     tried = [value.clone(memory_format=torch.preserve_format) for value in (*state.tensors(), *inputs, y)]
     traced = make_fx(step)(*tried, correction, losses)

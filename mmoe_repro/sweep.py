@@ -161,7 +161,8 @@ def _write(
     """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
     # Not before the training: they take memory that it may need.
     from mmoe_repro import figures, plots, tables, verdicts
-    from mmoe_repro.report import page
+    from mmoe_repro.report.conclusions import conclude
+    from mmoe_repro.report.page import Swept
 
     runs, curves, gates, tuning, missing = [], [], [], [], 0
     complete = []
@@ -197,13 +198,8 @@ def _write(
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
     drawn = figures.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all, gates_all)
-    judged = verdicts.judge_sweep(claims, complete, chosen, runs_all)
-    table = verdicts.verdicts_table(judged)
-    write_table(results / "verdicts.csv", table)
-    write_atomically(results / "verdicts.md", verdicts.as_markdown(table, command).encode())
-    page.write(
-        results / "report.html", complete, chosen, runs_all, curves_all, losses, judged, claims, command, environment
-    )
+    swept = Swept(complete, chosen, runs_all, curves_all, losses, command, environment)
+    table = conclude(results, swept, claims)
     print(tables.as_text(losses))
     print(verdicts.as_text(table, command))
     _print_next_steps(losses, drawn, results)

@@ -4,9 +4,9 @@
     python scripts/coverage.py --trials 20    a look
 
 Intervals: `mmoe_repro/coverage.csv`, which the report reads. Verdicts: `results/coverage/verdicts.csv`; every part of a
-claim is put exactly at its bound, where a verdict of reproduced or contradicted is wrong, and the most often so.
-Samples are of a normal and an exponential distribution and of the paper's own Figure 5. The Monte Carlo error is that of
-a share of so many trials.
+claim is put exactly at its bound, where a verdict of reproduced or contradicted is wrong, and is so most often.
+Samples are of a normal and an exponential distribution and of the paper's own Figure 5. The Monte Carlo error is that
+of a share of so many trials.
 """
 
 import argparse
@@ -122,7 +122,9 @@ def verdicts(job, trials):
     settings = {"level": CLAIMS["level"], **{one: CLAIMS[one] for one in ("F2", claim)}}
     for _ in range(trials):
         losses = {key: pd.Series(scale * DISTRIBUTIONS[name](generator, size)) for key, scale in scales.items()}
-        (verdict,) = [one.verdict for one in judge(settings, dict.fromkeys(("final_loss", "test_loss"), losses), {})[1:]]
+        (verdict,) = [
+            one.verdict for one in judge(settings, dict.fromkeys(("final_loss", "test_loss"), losses), {})[1:]
+        ]
         found.append(verdict)
     rates = {verdict: np.mean([one == verdict for one in found]) for verdict in ("reproduced", "contradicted")}
     return [{"claim": claim, "distribution": name, "runs": size, **rates, "error": error([r == "x" for r in found])}]

@@ -81,6 +81,7 @@ def ordinary_loop(build, law, training, seed, dtype=torch.float64):
         amsgrad=settings.amsgrad,
         decoupled_weight_decay=settings.decoupled_weight_decay,
     )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: min((t + 1) / max(training.warmup, 1), 1.0))
     noises = noise_of(model, seed, training.batch_size, dtype)
     penalty = getattr(model, "penalty", lambda *_: 0.0)
     losses = []
@@ -90,6 +91,7 @@ def ordinary_loop(build, law, training, seed, dtype=torch.float64):
         optimizer.zero_grad()
         (task_losses.sum() + penalty(x, *noise)).backward()
         optimizer.step()
+        schedule.step()
         losses.append(task_losses.detach())
     return torch.stack(losses).numpy(), model
 
@@ -150,6 +152,15 @@ def test_every_setting_of_adam_is_that_of_torch(optimizer, compiled):
     training = Training(steps=60, batch_size=8, window=1, optimizer=optimizer)
     together = train(Population(small(MMoE), LAW, training, SEEDS[:2], torch.float64, compiled)).curves()
     alone, _ = ordinary_loop(small(MMoE), LAW, training, SEEDS[1])
+    np.testing.assert_allclose(together[1], alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [False, True])
+def test_the_learning_rate_warms_up_as_with_torchs_schedule(decay):
+    optimizer = Adam(weight_decay=0.1, decoupled_weight_decay=True) if decay else Adam()
+    training = Training(steps=40, batch_size=8, window=1, warmup=25, optimizer=optimizer)
+    together = train(Population(small(SharedBottom), LAW, training, SEEDS[:2], torch.float64)).curves()
+    alone, _ = ordinary_loop(small(SharedBottom), LAW, training, SEEDS[1])
     np.testing.assert_allclose(together[1], alone, rtol=1e-6)
 
 

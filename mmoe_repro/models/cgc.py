@@ -25,12 +25,13 @@ class CGC(nn.Module):
         expert: Sequence[int] = (16,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.extraction = Extraction(tasks, features, own_experts, shared_experts, expert, bias)
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.extraction = Extraction(tasks, features, own_experts, shared_experts, expert, bias, activation)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def gates(self, x: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ class CGC(nn.Module):
         return self.extraction.gates(x)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         return self.towers.hidden(self.extraction(x, x)[0])
 
     def forward(self, x: Tensor) -> Tensor:

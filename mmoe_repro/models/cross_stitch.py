@@ -38,19 +38,20 @@ class CrossStitch(nn.Module):
         tower: Sequence[int] = (8,),
         same: float = 0.9,
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.bottoms = Networks(tasks, features, bottom, bias)
+        self.bottoms = Networks(tasks, features, bottom, bias, activation)
         self.stitches = nn.ModuleList(Stitch(tasks, same) for _ in bottom)
-        self.towers = Towers(tasks, bottom[-1], tower, bias)
+        self.towers = Towers(tasks, bottom[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         for layer, stitch in zip(self.bottoms.layers, self.stitches, strict=True):
-            x = stitch(layer(x).relu())
+            x = stitch(self.bottoms.activate(layer(x)))
         return self.towers.hidden(x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,12 +26,13 @@ class L2Constrained(SingleTask):
         tower: Sequence[int] = (8,),
         alpha: float = 0.01,
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         if not 0 <= alpha < math.inf:
             raise UsageError(f"model.alpha={alpha}: must be zero or positive")
-        super().__init__(features, tasks, bottom, tower, bias, initializer, gain)
+        super().__init__(features, tasks, bottom, tower, bias, activation, initializer, gain)
         self.alpha = alpha
 
     def distance(self) -> Tensor:

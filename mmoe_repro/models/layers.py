@@ -1,11 +1,11 @@
 """The parts that architectures are made of: networks side by side, and the task towers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mmoe_repro.errors import UsageError
+from mmoe_repro.errors import UsageError, nearest
 
 
 def pairs(inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:
@@ -41,11 +41,29 @@ class Linears(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-class Networks(nn.Module):
-    """`count` feed-forward ReLU networks side by side, with hidden layers of the given widths."""
+#: What the hidden units do; `leaky_relu` has a slope of 0.01 below zero (Maas et al. 2013).
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
 
-    def __init__(self, count: int, inputs: int, widths: Sequence[int], bias: bool = True) -> None:
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """What hidden units do.
+
+    Raises:
+        UsageError: there is no such activation.
+    """
+    if name not in ACTIVATIONS:
+        raise UsageError(f"model.activation={name}: {nearest(name, ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+class Networks(nn.Module):
+    """`count` feed-forward networks side by side, with hidden layers of the given widths."""
+
+    def __init__(
+        self, count: int, inputs: int, widths: Sequence[int], bias: bool = True, activation: str = "relu"
+    ) -> None:
         super().__init__()
+        self.activate = activation_function(activation)
         if count < 1:
             raise UsageError(f"{count} networks of widths {list(widths)}: needs at least one")
         self.layers = nn.ModuleList(Linears(count, *pair, bias) for pair in pairs(inputs, widths))
@@ -53,7 +71,7 @@ class Networks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x `(batch, inputs)`, read by all, or `(batch, count, inputs)`, to `(batch, count, widths[-1])`."""
         for layer in self.layers:
-            x = layer(x).relu()
+            x = self.activate(layer(x))
         return x
 
 
@@ -79,11 +97,13 @@ def apart(gates: Tensor) -> Tensor:
 
 
 class Towers(nn.Module):
-    """One small network per task: hidden ReLU layers, then one linear output."""
+    """One small network per task: hidden layers, then one linear output."""
 
-    def __init__(self, tasks: int, inputs: int, widths: Sequence[int], bias: bool = True) -> None:
+    def __init__(
+        self, tasks: int, inputs: int, widths: Sequence[int], bias: bool = True, activation: str = "relu"
+    ) -> None:
         super().__init__()
-        self.hidden = Networks(tasks, inputs, widths, bias)
+        self.hidden = Networks(tasks, inputs, widths, bias, activation)
         self.output = Linears(tasks, widths[-1], 1, bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -98,12 +118,19 @@ class Extraction(nn.Module):
     """
 
     def __init__(
-        self, tasks: int, inputs: int, own: int, shared: int, widths: Sequence[int], bias: bool = True
+        self,
+        tasks: int,
+        inputs: int,
+        own: int,
+        shared: int,
+        widths: Sequence[int],
+        bias: bool = True,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         self.own_count, self.shared_count = own, shared
-        self.own = Networks(tasks * own, inputs, widths, bias)
-        self.shared = Networks(shared, inputs, widths, bias)
+        self.own = Networks(tasks * own, inputs, widths, bias, activation)
+        self.shared = Networks(shared, inputs, widths, bias, activation)
         self.gate = Linears(tasks, inputs, own + shared, bias=False)
 
     def gates(self, of_tasks: Tensor) -> Tensor:

@@ -24,13 +24,14 @@ class MMoE(nn.Module):
         expert: Sequence[int] = (16,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.experts = Networks(experts, features, expert, bias)
+        self.experts = Networks(experts, features, expert, bias, activation)
         self.gate = Linears(tasks, features, experts, bias=False)
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def gates(self, x: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ class MMoE(nn.Module):
         return self.gate(x).softmax(-1)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         return self.towers.hidden(mixture(self.gates(x), self.experts(x)))
 
     def forward(self, x: Tensor) -> Tensor:

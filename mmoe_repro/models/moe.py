@@ -23,11 +23,12 @@ class MoE(nn.Module):
         experts: int = 4,
         expert: Sequence[int] = (16,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.experts = Networks(tasks * experts, features, expert, bias)
+        self.experts = Networks(tasks * experts, features, expert, bias, activation)
         self.output = Linears(tasks * experts, expert[-1], 1, bias)
         self.gate = Linears(tasks, features, experts, bias=False)
         initialize(self, initializer, gain)

@@ -24,14 +24,15 @@ class OMoE(nn.Module):
         expert: Sequence[int] = (16,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.tasks = tasks
-        self.experts = Networks(experts, features, expert, bias)
+        self.experts = Networks(experts, features, expert, bias, activation)
         self.gate = Linears(1, features, experts, bias=False)
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def gates(self, x: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ class OMoE(nn.Module):
         return self.gate(x).softmax(-1).expand(-1, self.tasks, -1)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         mixed = mixture(self.gate(x).softmax(-1), self.experts(x))
         return self.towers.hidden(mixed.squeeze(-2))
 

@@ -28,6 +28,7 @@ class PLE(nn.Module):
         expert: Sequence[int] = (14,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
@@ -35,11 +36,13 @@ class PLE(nn.Module):
         if levels < 1:
             raise UsageError(f"model.levels={levels}: must be at least 1")
         inputs = [features] + [expert[-1]] * (levels - 1)
-        *below, top = (Extraction(tasks, size, own_experts, shared_experts, expert, bias) for size in inputs)
+        *below, top = (
+            Extraction(tasks, size, own_experts, shared_experts, expert, bias, activation) for size in inputs
+        )
         self.below, self.top = nn.ModuleList(below), top
         experts = tasks * own_experts + shared_experts
         self.shared_gate = nn.ModuleList(Linears(1, size, experts, bias=False) for size in inputs[:-1])
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def _read_by_top(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,7 +59,7 @@ class PLE(nn.Module):
         return self.top.gates(self._read_by_top(x)[0])
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         return self.towers.hidden(self.top(*self._read_by_top(x))[0])
 
     def forward(self, x: Tensor) -> Tensor:

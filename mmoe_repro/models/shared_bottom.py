@@ -23,16 +23,17 @@ class SharedBottom(nn.Module):
         bottom: Sequence[int] = (113,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.bottom = Networks(1, features, bottom, bias)
-        self.towers = Towers(tasks, bottom[-1], tower, bias)
+        self.bottom = Networks(1, features, bottom, bias, activation)
+        self.towers = Towers(tasks, bottom[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         shared = self.bottom(x).squeeze(-2)
         return self.towers.hidden(shared)
 

@@ -23,16 +23,17 @@ class SingleTask(nn.Module):
         bottom: Sequence[int] = (60,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.bottoms = Networks(tasks, features, bottom, bias)
-        self.towers = Towers(tasks, bottom[-1], tower, bias)
+        self.bottoms = Networks(tasks, features, bottom, bias, activation)
+        self.towers = Towers(tasks, bottom[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         return self.towers.hidden(self.bottoms(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class SparseMoE(nn.Module):
         expert: Sequence[int] = (16,),
         tower: Sequence[int] = (8,),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
@@ -46,10 +47,10 @@ class SparseMoE(nn.Module):
             raise UsageError(f"model.k={k}: must be between 1 and model.experts={experts}")
         self.tasks, self.count, self.k = tasks, experts, k
         self.w_importance, self.w_load = w_importance, w_load
-        self.experts = Networks(experts, features, expert, bias)
+        self.experts = Networks(experts, features, expert, bias, activation)
         self.gate = Linears(tasks, features, experts, bias=False)
         self.gate_noise = Linears(tasks, features, experts, bias=False) if noisy else None
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
         for gate in (self.gate, self.gate_noise):
             if gate is not None:
@@ -85,7 +86,7 @@ class SparseMoE(nn.Module):
         return (self.w_importance * importance + self.w_load * load).sum()
 
     def hidden(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         return self.towers.hidden(mixture(self.gates(x, noise), self.experts(x)))
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:

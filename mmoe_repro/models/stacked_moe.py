@@ -28,6 +28,7 @@ class StackedMoE(nn.Module):
         tower: Sequence[int] = (8,),
         own_gates: bool = True,
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
@@ -37,11 +38,11 @@ class StackedMoE(nn.Module):
         self.tasks = tasks
         inputs = [features] + [expert[-1]] * (levels - 1)
         counts = [1] * (levels - 1) + [tasks if own_gates else 1]
-        self.experts = nn.ModuleList(Networks(experts, size, expert, bias) for size in inputs)
+        self.experts = nn.ModuleList(Networks(experts, size, expert, bias, activation) for size in inputs)
         self.gate = nn.ModuleList(
             Linears(count, size, experts, bias=False) for count, size in zip(counts, inputs, strict=True)
         )
-        self.towers = Towers(tasks, expert[-1], tower, bias)
+        self.towers = Towers(tasks, expert[-1], tower, bias, activation)
         initialize(self, initializer, gain)
 
     def _below(self, x: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class StackedMoE(nn.Module):
         return self.gate[-1](self._below(x)).softmax(-1).expand(-1, self.tasks, -1)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         below = self._below(x)
         mixed = mixture(self.gate[-1](below).softmax(-1), self.experts[-1](below))
         return self.towers.hidden(mixed.expand(-1, self.tasks, -1))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmoe_repro.errors import UsageError
 from mmoe_repro.models.initializers import initialize
-from mmoe_repro.models.layers import pairs
+from mmoe_repro.models.layers import activation_function, pairs
 
 
 class TuckerLinears(nn.Module):
@@ -57,6 +57,7 @@ class TensorFactorization(nn.Module):
         tower: Sequence[int] = (8,),
         ranks: Sequence[int] = (32, 32, 2),
         bias: bool = True,
+        activation: str = "relu",
         initializer: str = "glorot_uniform",
         gain: float = 1.0,
     ) -> None:
@@ -66,12 +67,13 @@ class TensorFactorization(nn.Module):
         layers = pairs(features, [*bottom, *tower])
         self.layers = nn.ModuleList(TuckerLinears(tasks, *pair, ranks, bias) for pair in layers)
         self.output = TuckerLinears(tasks, layers[-1][1], 1, ranks, bias)
+        self.activate = activation_function(activation)
         initialize(self, initializer, gain)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Tower units after their ReLU, `(batch, tasks, units)`."""
+        """Tower units after their activation, `(batch, tasks, units)`."""
         for layer in self.layers:
-            x = layer(x).relu()
+            x = self.activate(layer(x))
         return x
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """One page of a sweep: `report.html`, which needs nothing beside it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,77 +12,90 @@ from omegaconf import OmegaConf
 
 from mmoe_repro import tables
 from mmoe_repro.claims import Comparison, Verdict
+from mmoe_repro.names import NAMES
 from mmoe_repro.plots import Series, series_of
 from mmoe_repro.report import pictures
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate, bootstrap, dip_p, standard_deviation
-from mmoe_repro.store import write_atomically
+from mmoe_repro.trainability import NEAR
 from mmoe_repro.verdicts import Judged, adding
 
 #: The law whose training was fitted to the figures that the claims are about.
 _FITTED = "recovered"
 
 
-def write(
-    path: Path,
-    cells: Sequence[SweptCell],
-    chosen: dict[str, bool | None],
-    runs: pd.DataFrame,
-    curves: pd.DataFrame,
-    losses: pd.DataFrame,
-    judged: Sequence[Judged],
-    claims: Mapping[str, Any],
-    command: Sequence[str],
-    environment: Mapping[str, Any],
-) -> None:
-    """Write the page of a sweep.
+@dataclass(frozen=True)
+class Swept:
+    """A sweep's tables, and what they are of.
 
-    Args:
-        path: of the page.
+    Attributes:
         cells: of the sweep.
         chosen: by cell, whether its learning rate is the chosen one.
         runs: `runs.parquet`.
         curves: `curves.parquet`; no rows where it is not there.
         losses: `losses.csv`.
-        judged: the verdicts.
-        claims: `conf/claims/paper.yaml`.
         command: that repeats the sweep.
         environment: versions and the like.
     """
-    series = series_of(cells, chosen)
-    first_task = runs[(runs["task"] == 1) & ~runs["diverged"]]
+
+    cells: Sequence[SweptCell]
+    chosen: dict[str, bool | None]
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    losses: pd.DataFrame
+    command: Sequence[str]
+    environment: Mapping[str, Any]
+
+
+def render(
+    name: str, swept: Swept, judged: Sequence[Judged], trainability: pd.DataFrame, claims: Mapping[str, Any]
+) -> str:
+    """The page of a sweep.
+
+    Args:
+        name: of the sweep.
+        swept: its tables.
+        judged: the verdicts.
+        trainability: `trainability.csv`; may be empty.
+        claims: `conf/claims/paper.yaml`.
+    """
+    series = series_of(swept.cells, swept.chosen)
+    runs = swept.runs[(swept.runs["task"] == 1) & ~swept.runs["diverged"]]
     measures: list[tuple[str, str, Callable[[np.ndarray], Estimate]]] = [
         ("mean final loss", "final_loss", bootstrap),
         ("sd over runs of the test loss", "test_loss", partial(bootstrap, statistic=standard_deviation)),
     ]
-    shown = curves[(curves["task"] == 1) & curves["loss"].notna()] if len(curves) else curves
-    shown = shown[shown["cell"].isin([cell for one in series for cell in one.cells.values()])] if len(shown) else shown
-    loss_header, loss_rows = tables.shown(losses)
-    stuck_header, stuck_rows = _stuck(series, first_task)
-    shared, cell_header, cell_rows = _settings(cells)
+    loss_header, loss_rows = tables.shown(swept.losses)
+    stuck_header, stuck_rows = _stuck(series, runs)
+    shared, cell_header, cell_rows = _settings(swept.cells)
     untested = any(verdict.verdict == "untested" for group in judged for verdict in group.verdicts)
-    text = _template().render(
-        name=path.parent.name,
-        runs=runs[["cell", "seed"]].drop_duplicates().shape[0],
-        command=" ".join(command),
-        fitted=any(cell.cell.data == _FITTED for cell in cells),
+    trained_header, trained_rows = _trainability(trainability)
+    rendered: str = _template().render(
+        name=name,
+        runs=swept.runs[["cell", "seed"]].drop_duplicates().shape[0],
+        command=" ".join(swept.command),
+        fitted=any(cell.cell.data == _FITTED for cell in swept.cells),
         groups=[_label(group) for group in judged],
         claims=_claims(judged, claims),
         level=f"{claims['level']:g}",
-        adding=adding(command) if untested else "",
-        against_correlation=pictures.against_correlation(series, first_task, measures),
+        adding=adding(swept.command) if untested else "",
+        against_correlation=pictures.against_correlation(series, runs, measures),
         loss_header=loss_header,
         loss_rows=loss_rows,
-        curves=pictures.curves(series, shown) if len(shown) else None,
-        histograms=pictures.histograms(series, first_task),
+        curves=pictures.curves(series, swept.curves),
+        profiles=pictures.profiles(swept.cells, swept.runs),
+        near=f"{NEAR - 1:.0%}",
+        trained_header=trained_header,
+        trained_rows=trained_rows,
+        histograms=pictures.histograms(series, runs),
         stuck_header=stuck_header,
         stuck_rows=stuck_rows,
         shared=shared,
         cell_header=cell_header,
         cell_rows=cell_rows,
-        environment=environment,
+        environment=swept.environment,
     )
-    write_atomically(path, text.encode())
+    return rendered
 
 
 def _template() -> Any:
@@ -178,6 +191,20 @@ def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], lis
                 ]
             )
     return header, rows
+
+
+def _trainability(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """`trainability.csv` for readers."""
+    header = ["model", "data", "task correlation", "settings", "best mean loss", "settings near it", "runs near it"]
+    causes = ["sd of the initialiser", "sd of the data", "sd of the initial weights", "sd of what is left"]
+    known = len(table) > 0 and bool(table["sd_data"].notna().any())
+    rows = []
+    for _, row in table.iterrows():
+        cells = [NAMES.get(row["model"], row["model"]), row["data"], f"{row['correlation']:g}", f"{row['settings']}"]
+        cells += [f"{row['best']:.4f}", f"{row['near_settings']:.0%}", f"{row['near_runs']:.0%}"]
+        sds = [row[f"sd_{cause}"] for cause in ("initializer", "data", "init", "rest")]
+        rows.append(cells + ([_number(sd, 2) for sd in sds] if known else []))
+    return header + (causes if known else []), rows
 
 
 def _share(which: np.ndarray) -> str:

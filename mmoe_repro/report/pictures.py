@@ -9,9 +9,11 @@ import pandas as pd
 from mmoe_repro import paper
 from mmoe_repro.claims import Comparison
 from mmoe_repro.names import NAMES
-from mmoe_repro.plots import COLORS, Series, correlations_of
+from mmoe_repro.plots import COLORS, Series, color_of, correlations_of
 from mmoe_repro.report.charts import Axis, Chart, Panel
+from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate
+from mmoe_repro.trainability import NEAR, ranges, relative
 
 #: Colours of runs by the share of their tower's units that are dead, up to and including it.
 DEAD = {0.0: ("none dead", "#0072B2"), 0.5: ("up to half", "#E69F00"), 0.999: ("more, not all", "#CC79A7")}
@@ -111,13 +113,18 @@ def against_correlation(
     return Chart(caption, "; ".join(seen), panels, _legend(series))
 
 
-def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart:
+def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart | None:
     """Mean loss of every series against the step, a panel per correlation, with the paper's Figure 4.
 
     Args:
         series: what to show.
-        losses: `curves.parquet`, of one task.
+        losses: `curves.parquet`; with no rows there is no chart.
     """
+    cells = [cell for one in series for cell in one.cells.values()]
+    if len(losses):
+        losses = losses[(losses["task"] == 1) & losses["loss"].notna() & losses["cell"].isin(cells)]
+    if not len(losses):
+        return None
     published = paper.table("figure4")
     grouped = losses.groupby(["cell", "step"])["loss"]
     stats = pd.DataFrame({"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9)})
@@ -150,6 +157,39 @@ def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart:
     legend = [*_legend(series), *([("the paper's Figure 4", "#7F7F7F", "dashed")] if of_paper else [])]
     caption = "Mean training loss of task 1 over runs, on a logarithmic scale; the band holds the middle 80 % of them."
     return Chart(caption, "; ".join(seen), panels, legend)
+
+
+def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
+    """What share of all runs over a range of settings comes how near to the best setting; None without a range.
+
+    Args:
+        cells: of the sweep.
+        runs: `runs.parquet`.
+    """
+    of_models: dict[tuple[str, float], dict[str, np.ndarray]] = {}
+    runs = runs[runs["task"] == 1]
+    for (model, law, p), of_range in ranges(cells).items():
+        of_models.setdefault((law, p), {})[model] = np.sort(relative(of_range, runs))
+    panels, seen = [], []
+    models = list(dict.fromkeys(model for by_model in of_models.values() for model in by_model))
+    colors = {model: color_of(model, models) for model in models}
+    x, y = Axis("loss by the best setting's mean", 0.5, 10, log=True), Axis("share of runs", 0, 1.02)
+    factors = np.geomspace(x.low, x.high, 60)
+    for (law, p), by_model in of_models.items():
+        panel = Panel(f"{law}, {_title(p)}", x, y)
+        panel.upright(NEAR)
+        shares = {model: np.searchsorted(ratios, factors, "right") / len(ratios) for model, ratios in by_model.items()}
+        for model, share in shares.items():
+            panel.line(factors, share, colors[model])
+            near = np.mean(by_model[model] <= NEAR)
+            seen.append(f"{NAMES.get(model, model)} at {p:g}: {near:.0%} of runs near its best")
+        for i, factor in enumerate(factors):
+            told = [f"{NAMES.get(model, model)} {share[i]:.0%}" for model, share in shares.items()]
+            panel.tip(factor, 0.5, "\n".join([f"at most {factor:.2f} times the best", *told]))
+        panels.append(panel)
+    legend = [(NAMES.get(model, model), colors[model], "line") for model in models]
+    caption = "Runs of all settings tried, each model's by the lowest mean of its own settings at this correlation."
+    return Chart(caption, "; ".join(seen), panels, legend) if panels else None
 
 
 def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:

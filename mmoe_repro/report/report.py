@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from mmoe_repro import tables
 from mmoe_repro.config import read_claims
 from mmoe_repro.errors import UsageError, nearest
-from mmoe_repro.report import page
+from mmoe_repro.report.conclusions import conclude
+from mmoe_repro.report.page import Swept
 from mmoe_repro.results import recall
-from mmoe_repro.store import write_atomically, write_table
-from mmoe_repro.verdicts import as_markdown, as_text, judge_sweep, verdicts_table
+from mmoe_repro.verdicts import as_text
 
 _VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
 
@@ -44,13 +44,9 @@ def run(config: DictConfig, hydra: Any) -> int:
     runs = pd.read_parquet(files["runs.parquet"])
     curves, tuning = (_read(results / f"{name}.parquet") for name in ("curves", "tuning"))
     chosen = tables.choose_rates(cells, tuning)
-    judged = judge_sweep(claims, cells, chosen, runs)
-    table = verdicts_table(judged)
-    write_table(results / "verdicts.csv", table)
-    write_atomically(results / "verdicts.md", as_markdown(table, command).encode())
     environment = json.loads(files["environment.json"].read_text())
     losses = pd.read_csv(files["losses.csv"])
-    page.write(results / "report.html", cells, chosen, runs, curves, losses, judged, claims, command, environment)
+    table = conclude(results, Swept(cells, chosen, runs, curves, losses, command, environment), claims)
     print(as_text(table, command))
     print(f"Page     {results / 'report.html'}")
     found = table.loc[table["verdict"] == config.fail_on, "id"].unique()

@@ -248,6 +248,21 @@ def test_without_biases_the_equation_holds_too(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_with_a_leaky_activation_too(model, monkeypatch):
+    monkeypatch.setitem(globals(), "relu", lambda values: [max(0.01 * value, value) for value in values])
+    one, x = made(model, **SETTINGS[model][1], activation="leaky_relu"), examples()
+    p = parameters(one)
+    expected = [[EQUATIONS[model](p, task, features, one) for task in range(3)] for features in x.numpy()]
+    np.testing.assert_allclose(one(x).detach(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_unknown_activation_is_refused(model):
+    with pytest.raises(UsageError, match=r"model.activation=relo: did you mean 'relu'\?"):
+        model(6, 3, activation="relo")
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_gradients_are_those_of_finite_differences(model):
     one, inputs = made(model, **SETTINGS[model][1]), [examples()]
     if model is SparseMoE:

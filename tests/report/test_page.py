@@ -21,6 +21,7 @@ from mmoe_repro.config import Cell, folder, read_claims
 from mmoe_repro.recovery.search import base
 from mmoe_repro.report import page
 from mmoe_repro.results import SweptCell
+from mmoe_repro.trainability import trainability_table
 from mmoe_repro.verdicts import judge_sweep
 
 RUNS = 20
@@ -59,8 +60,9 @@ def written(tmp_path):
         rates = dict.fromkeys((cell.cell.identity for cell in cells), True)
         losses = tables.losses_table(cells, runs, rates)
         judged = judge_sweep(claims, cells, rates, runs)
-        path = tmp_path / "mine" / "report.html"
-        page.write(path, cells, rates, runs, curves, losses, judged, claims, ["mmoe-repro", "sweep"], {"torch": "2.13"})
+        swept = page.Swept(cells, rates, runs, curves, losses, ["mmoe-repro", "sweep"], {"torch": "2.13"})
+        path = tmp_path / "report.html"
+        path.write_text(page.render("mine", swept, judged, trainability_table(cells, runs), claims))
         return path, path.read_text()
 
     return write

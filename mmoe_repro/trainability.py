@@ -1,0 +1,115 @@
+"""How much of a range of settings a model trains well in, and what its losses vary with.
+
+The paper calls a model trainable that is "robust to hyper-parameters and initialisation"; so both are varied, and each
+model is compared with its own best.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mmoe_repro.results import SweptCell
+
+#: A loss is near the best if it is at most so many times it; as in the claims, a quarter is "almost equal".
+NEAR = 1.25
+#: A range is of so many settings or more.
+_LEAST = 3
+_RANGE_APART = ("model", "data", "correlation")
+
+
+class Components(NamedTuple):
+    """Variances of losses by what they vary with: the data, the initial weights, and both together."""
+
+    data: float
+    init: float
+    rest: float
+
+
+def components(losses: np.ndarray) -> Components:
+    """Split the variance of crossed runs `(data seeds, init seeds)` by the method of moments.
+
+    The two-way analysis of variance with random effects; `rest` holds what depends on the pair. An estimate may turn
+    out below zero, which then stands for about none.
+    """
+    rows, columns = losses.shape
+    mean, by_data, by_init = losses.mean(), losses.mean(1), losses.mean(0)
+    rest = losses - by_data[:, None] - by_init[None, :] + mean
+    of_rest = float((rest**2).sum() / ((rows - 1) * (columns - 1)))
+    return Components(
+        float(by_data.var(ddof=1) - of_rest / columns), float(by_init.var(ddof=1) - of_rest / rows), of_rest
+    )
+
+
+def ranges(cells: Sequence[SweptCell]) -> dict[tuple[Any, ...], list[SweptCell]]:
+    """The cells of each model, law and correlation, by these, where they span a range of other settings."""
+    found: dict[tuple[Any, ...], list[SweptCell]] = {}
+    for cell in cells:
+        found.setdefault(tuple(cell.keys[key] for key in _RANGE_APART), []).append(cell)
+    return {key: of_range for key, of_range in found.items() if len(of_range) >= _LEAST}
+
+
+def relative(of_range: Sequence[SweptCell], runs: pd.DataFrame) -> np.ndarray:
+    """All final losses of a range's runs by the lowest mean of its cells; infinite for runs that diverged.
+
+    Args:
+        of_range: cells of one model, law and correlation.
+        runs: `runs.parquet`, of one task.
+    """
+    losses = [_losses(cell, runs) for cell in of_range]
+    means = [sample[np.isfinite(sample)].mean() for sample in losses if np.isfinite(sample).any()]
+    return np.concatenate(losses) / min(means, default=np.nan)
+
+
+def _losses(cell: SweptCell, runs: pd.DataFrame) -> np.ndarray:
+    mine = runs[runs["cell"] == cell.cell.identity].sort_values("seed")
+    return np.where(mine["diverged"], np.inf, mine["final_loss"].to_numpy(float))
+
+
+def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for every model, law and correlation that a range of settings was tried with.
+
+    Columns: model, data, correlation, settings, best (the lowest mean of a setting), near_settings and near_runs
+    (shares at most `NEAR` times that), and of the runs at the best learning rate, where they are crossed, standard
+    deviations by cause: sd_initializer (or whatever else was swept), sd_data, sd_init, sd_rest.
+    """
+    runs = runs[runs["task"] == 1]
+    rows = []
+    for key, of_range in ranges(cells).items():
+        means = np.array([_losses(cell, runs).mean() for cell in of_range])
+        near = relative(of_range, runs) <= NEAR
+        best = means.min()
+        rows.append(
+            {
+                **dict(zip(_RANGE_APART, key, strict=True)),
+                "settings": len(of_range),
+                "best": best,
+                "near_settings": float((means <= NEAR * best).mean()),
+                "near_runs": float(near.mean()),
+                **_causes([cell for cell in of_range if _rate(cell) == _rate(of_range[int(means.argmin())])], runs),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _rate(cell: SweptCell) -> Any:
+    return cell.keys["learning_rate"]
+
+
+def _causes(cells: Sequence[SweptCell], runs: pd.DataFrame) -> dict[str, float]:
+    """Standard deviations by cause of the crossed runs of cells with one learning rate."""
+    matrices = []
+    for cell in cells:
+        crossed, losses = cell.cell.settings.get("crossed"), _losses(cell, runs)
+        if not crossed or len(losses) < 2 * crossed or len(losses) % crossed or not np.isfinite(losses).all():
+            return dict.fromkeys(("sd_initializer", "sd_data", "sd_init", "sd_rest"), np.nan)
+        matrices.append(losses.reshape(-1, crossed))
+    data, init, rest = np.mean([components(matrix) for matrix in matrices], axis=0)
+    between = np.nan
+    if len(matrices) > 1:
+        # Cells share their seeds, so their differences are free of what data and initial weights do to all alike.
+        means = np.array([matrix.mean() for matrix in matrices])
+        between = means.var(ddof=1) - rest / matrices[0].size
+    causes = {"sd_initializer": between, "sd_data": data, "sd_init": init, "sd_rest": rest}
+    return {cause: float(np.sqrt(max(variance, 0.0))) for cause, variance in causes.items()}

@@ -1,0 +1,70 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmoe_repro.config import Cell
+from mmoe_repro.results import SweptCell
+from mmoe_repro.trainability import NEAR, components, ranges, relative, trainability_table
+
+
+def test_components_are_those_that_the_losses_were_made_of():
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        data, init = generator.normal(0, 3, 10), generator.normal(0, 1, 5)
+        found.append(components(data[:, None] + init[None, :] + generator.normal(0, 2, (10, 5))))
+    # Unbiased; the standard error of a mean of 400 estimates is a twentieth of their standard deviation.
+    for estimates, expected in zip(np.array(found).T, (9, 1, 4), strict=True):
+        assert abs(estimates.mean() - expected) < 4 * estimates.std() / 20
+
+
+def test_components_of_one_cause_only():
+    by_data = np.arange(4.0)[:, None] + np.zeros(3)
+    assert components(by_data) == pytest.approx((by_data[:, 0].var(ddof=1), 0, 0))
+    assert components(by_data.T) == pytest.approx((0, by_data[:, 0].var(ddof=1), 0))
+
+
+def cell(model, rate, initializer, crossed=None):
+    settings = {
+        "data": {"correlation": 0.5},
+        "training": {"learning_rate": rate},
+        "model": {"initializer": initializer},
+        **({"crossed": crossed} if crossed else {}),
+    }
+    return SweptCell(Cell(model, "law", settings), {"model.initializer": initializer}, list(range(6)), [])
+
+
+def runs_of(losses):
+    frames = [
+        pd.DataFrame({"cell": one.cell.identity, "seed": range(len(values)), "task": 1, "final_loss": values})
+        for one, values in losses
+    ]
+    table = pd.concat(frames, ignore_index=True)
+    return table.assign(diverged=table["final_loss"].isna())
+
+
+def test_a_range_is_compared_with_its_own_best():
+    losses = [
+        (cell("mmoe", 0.1, "a"), [1.0, 1.0, 1.0, 1.0]),
+        (cell("mmoe", 0.1, "b"), [1.2, 1.2, 1.2, 1.2]),
+        (cell("mmoe", 0.01, "a"), [1.0, 3.0, np.nan, 3.0]),
+        (cell("omoe", 0.1, "a"), [9.0, 9.0, 9.0, 9.0]),
+    ]
+    cells, runs = [one for one, _ in losses], runs_of(losses)
+    assert list(ranges(cells)) == [("mmoe", "law", 0.5)], "one setting is no range"
+    (row,) = trainability_table(cells, runs).to_dict("records")
+    assert (row["settings"], row["best"]) == (3, 1.0)
+    assert row["near_settings"] == pytest.approx(2 / 3) and row["near_runs"] == pytest.approx(9 / 12)
+    assert (relative(cells[:3], runs) <= NEAR).sum() == 9
+    assert np.isnan(row["sd_data"]), "not crossed"
+
+
+def test_causes_are_told_apart_at_the_best_rate():
+    """Initialisers at 1 and 1.5, three data seeds .1 apart, two initial weights .02 apart; a worse rate beside."""
+    base = np.add.outer([0.0, 0.1, 0.2], [0.0, 0.02]).ravel()
+    losses = [(cell("mmoe", 0.1, name, 2), at + base) for name, at in (("a", 1.0), ("b", 1.5))]
+    losses += [(cell("mmoe", 0.01, "a", 2), 5 + 3 * base)]
+    (row,) = trainability_table([one for one, _ in losses], runs_of(losses)).to_dict("records")
+    assert row["sd_initializer"] == pytest.approx(np.std([1.0, 1.5], ddof=1))
+    assert row["sd_data"] == pytest.approx(0.1) and row["sd_init"] == pytest.approx(np.std([0, 0.02], ddof=1))
+    assert row["sd_rest"] == pytest.approx(0, abs=1e-9)
