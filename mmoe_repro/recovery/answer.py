@@ -20,12 +20,14 @@ class Candidate:
         setting: what it is.
         rates: learning rate of each curve.
         factor: of the loss, 1 or ½.
+        gives_figure2: whether its law is one that was fitted to Figure 2.
     """
 
     name: str
     setting: Setting
     rates: dict[Curve, float]
     factor: float
+    gives_figure2: bool
 
     def cells(self) -> dict[Curve, Cell]:
         """The cells to compare with the paper's curves."""
@@ -46,7 +48,7 @@ def reference() -> Candidate:
         bias=model["bias"],
     )
     rates = {curve: training["learning_rate"] if curve.figure == "figure4" else DEFAULT_RATE for curve in CURVES}
-    return Candidate("default", setting, rates, 1.0)
+    return Candidate("default", setting, rates, 1.0, True)
 
 
 def write_options(folder: Path, option: str, candidate: Candidate) -> None:

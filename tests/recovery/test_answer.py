@@ -21,7 +21,7 @@ RATES = dict(zip(CURVES, (0.001, 0.001, 0.001, 0.01, 0.01, 0.01, 0.002, 0.002), 
 
 
 def test_a_sweep_of_the_answer_trains_the_cells_that_were_searched(run, tmp_path):
-    candidate = Candidate("7", search.suggest(FixedTrial(CHOICES), [LAW]), RATES, 0.5)
+    candidate = Candidate("7", search.suggest(FixedTrial(CHOICES), [LAW]), RATES, 0.5, True)
     write_options(tmp_path / "conf", "mine", candidate)
     short = ("--config-dir", "conf", "runs=1", "training.steps=100", "workers=1")
     assert run("sweep", "experiment=mine", *short).status == 0
