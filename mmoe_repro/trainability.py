@@ -1,4 +1,4 @@
-"""How much of a range of settings a model trains well in, and what its losses vary with.
+"""How much of a range of settings a model trains well in, what its losses vary with, and what each setting changes.
 
 The paper calls a model trainable that is "robust to hyper-parameters and initialisation"; so both are varied, and each
 model is compared with its own best.
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmoe_repro.results import SweptCell
+from mmoe_repro.statistics import contrast, log_ratio_of_means, log_ratio_of_sds
 
 #: A loss is near the best if it is at most so many times it; as in the claims, a quarter is "almost equal".
 NEAR = 1.25
@@ -91,6 +92,39 @@ def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Dat
             }
         )
     return pd.DataFrame(rows)
+
+
+def changes_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.DataFrame:
+    """Compare every setting of a range with its first, in pairs of runs of the same seed.
+
+    Args:
+        cells: of the sweep.
+        runs: `runs.parquet`, of one task, without diverged runs, with `live_units`.
+
+    Returns:
+        a row for every setting: the keys that differ, mean and sd (ratios to those of the first setting) with their
+        95 % intervals, live_units (the mean number). No rows without ranges.
+    """
+    rows = []
+    for of_range in ranges(cells).values():
+        first = runs[runs["cell"] == of_range[0].cell.identity].set_index("seed")
+        for cell in of_range:
+            mine = runs[runs["cell"] == cell.cell.identity].set_index("seed")
+            row = {key: value for key, value in cell.keys.items() if key != "cell"}
+            for name, column, quantity in (
+                ("mean", "final_loss", log_ratio_of_means),
+                ("sd", "test_loss", log_ratio_of_sds),
+            ):
+                both = pd.concat([mine[column], first[column]], axis=1, join="inner").to_numpy(float)
+                found = contrast(list(both.T), quantity, 0.0)
+                ends = [float(np.exp(end)) for end in (found.value, found.low, found.high)]
+                row.update(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+            rows.append({**row, "live_units": mine["live_units"].mean()})
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    keys = list(table.columns)[: list(table.columns).index("mean")]
+    return table.drop(columns=[key for key in keys if key != "model" and table[key].nunique(dropna=False) == 1])
 
 
 def _rate(cell: SweptCell) -> Any:

@@ -47,10 +47,11 @@ def judge_sweep(
     groups: dict[tuple[Any, ...], list[SweptCell]] = {}
     for cell in judged:
         groups.setdefault(tuple(cell.keys[key] for key in apart), []).append(cell)
+    differ = [len(set(values)) > 1 for values in zip(*groups, strict=True)]
     usable = runs[(runs["task"] == 1) & ~runs["diverged"]]
     return [
         Judged(
-            {key: value for key, value in zip(apart, values, strict=True) if len(groups) > 1},
+            {key: value for key, value, differs in zip(apart, values, differ, strict=True) if differs},
             of_group,
             _judge(settings, of_group, usable),
         )

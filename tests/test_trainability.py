@@ -4,7 +4,7 @@ import pytest
 
 from mmoe_repro.config import Cell
 from mmoe_repro.results import SweptCell
-from mmoe_repro.trainability import NEAR, components, ranges, relative, trainability_table
+from mmoe_repro.trainability import NEAR, changes_table, components, ranges, relative, trainability_table
 
 
 def test_components_are_those_that_the_losses_were_made_of():
@@ -57,6 +57,27 @@ def test_a_range_is_compared_with_its_own_best():
     assert row["near_settings"] == pytest.approx(2 / 3) and row["near_runs"] == pytest.approx(9 / 12)
     assert (relative(cells[:3], runs) <= NEAR).sum() == 9
     assert np.isnan(row["sd_data"]), "not crossed"
+
+
+def test_settings_are_compared_with_the_first_in_pairs():
+    seeds = np.random.default_rng(0).normal(0, 0.1, 40)
+    losses = [
+        (cell("mmoe", 0.1, "a"), 1 + seeds),
+        (cell("mmoe", 0.1, "b"), 2 + 2 * seeds),
+        (cell("mmoe", 0.01, "a"), 1 + seeds + np.random.default_rng(1).normal(0, 0.1, 40)),
+    ]
+    runs = runs_of(losses).assign(live_units=3.0)
+    table = changes_table([one for one, _ in losses], runs.assign(test_loss=runs["final_loss"]))
+    assert list(table.columns[:3]) == ["model", "learning_rate", "model.initializer"], (
+        "what is all the same is left out"
+    )
+    assert list(table["mean"].iloc[:2]) == pytest.approx([1, 2]) and list(table["sd"].iloc[:2]) == pytest.approx([1, 2])
+    # Pairs that differ by a factor leave no doubt; others do.
+    assert np.isnan(table["sd_low"].iloc[1])
+    last = table.iloc[2]
+    assert last["sd_low"] < last["sd"] < last["sd_high"] and last["live_units"] == 3
+    assert last["sd"] == pytest.approx(np.std(losses[2][1]) / np.std(losses[0][1]))
+    assert changes_table([losses[0][0]], runs).empty
 
 
 def test_causes_are_told_apart_at_the_best_rate():

@@ -17,7 +17,7 @@ from mmoe_repro.plots import Series, series_of
 from mmoe_repro.report import pictures
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate, bootstrap, dip_p, standard_deviation
-from mmoe_repro.trainability import NEAR
+from mmoe_repro.trainability import NEAR, changes_table
 from mmoe_repro.verdicts import Judged, adding
 
 #: The law whose training was fitted to the figures that the claims are about.
@@ -61,6 +61,7 @@ def render(
     """
     series = series_of(swept.cells, swept.chosen)
     runs = swept.runs[(swept.runs["task"] == 1) & ~swept.runs["diverged"]]
+    runs = runs.assign(live_units=_live_units(swept.cells, runs))
     measures: list[tuple[str, str, Callable[[np.ndarray], Estimate]]] = [
         ("mean final loss", "final_loss", bootstrap),
         ("sd over runs of the test loss", "test_loss", partial(bootstrap, statistic=standard_deviation)),
@@ -70,6 +71,7 @@ def render(
     shared, cell_header, cell_rows = _settings(swept.cells)
     untested = any(verdict.verdict == "untested" for group in judged for verdict in group.verdicts)
     trained_header, trained_rows = _trainability(trainability)
+    changes_header, changes_rows = _changes(changes_table(swept.cells, runs))
     rendered: str = _template().render(
         name=name,
         runs=swept.runs[["cell", "seed"]].drop_duplicates().shape[0],
@@ -87,7 +89,11 @@ def render(
         near=f"{NEAR - 1:.0%}",
         trained_header=trained_header,
         trained_rows=trained_rows,
+        changes_header=changes_header,
+        changes_rows=changes_rows,
         histograms=pictures.histograms(series, runs),
+        by_live_units=pictures.by_live_units(series, runs),
+        over_training=pictures.live_units_over_training(swept.cells, runs),
         stuck_header=stuck_header,
         stuck_rows=stuck_rows,
         shared=shared,
@@ -120,7 +126,10 @@ def _claims(judged: Sequence[Judged], claims: Mapping[str, Any]) -> list[dict[st
     for verdicts in zip(*(group.verdicts for group in judged), strict=True):
         of_groups = [_verdict(_label(group), one) for group, one in zip(judged, verdicts, strict=True)]
         name = verdicts[0].id
-        found.append({"id": name, "says": verdicts[0].says, "reason": claims[name]["reason"], "of_groups": of_groups})
+        untested = all(one.verdict == "untested" for one in verdicts)
+        told = [{**of_groups[0], "label": "at every setting"}] if untested and len(of_groups) > 1 else of_groups
+        says, reason = verdicts[0].says, claims[name]["reason"]
+        found.append({"id": name, "says": says, "reason": reason, "of_groups": of_groups, "told": told})
     return found
 
 
@@ -158,7 +167,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> tuple[list[str], list[lis
         side = ">" if one.part.above else "<"
         interval = "" if np.isnan(low) else f"{low:.3g} – {high:.3g}"
         row = [str(number), one.part.label, _number(value, 3), interval]
-        row += [f"{side} {one.part.shown(one.part.bound):.3g}", _number(one.p_holds, 2), str(one.runs)]
+        row += [f"{side} {one.part.shown(one.part.bound):.3g}", _p(one.p_holds), str(one.runs)]
         rows.append([*row, *(_number(one.beside.get(name, np.nan), 2) for name in beside)])
     return ["no.", "part", "effect", "95 % interval", "holds if", "p, uncorrected", "runs", *beside], rows
 
@@ -167,29 +176,30 @@ def _number(value: float, digits: int) -> str:
     return "" if np.isnan(value) else f"{value:.{digits}g}"
 
 
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else _number(value, 2)
+
+
+def _live_units(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Series:
+    """How many units of a run's tower are alive; NaN for a model without towers."""
+    widths = {cell.cell.identity: (cell.cell.settings["model"].get("tower") or [np.nan])[-1] for cell in cells}
+    return ((1 - runs["dead_units"]) * runs["cell"].map(widths)).round()
+
+
 def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    header = ["model", "task correlation", "runs", "stuck", "a dead unit", "all units dead"]
-    header += ["mean loss, none dead", "mean loss, some dead", "p of one mode (dip test)"]
+    header = ["model", "task correlation", "runs", "stuck", "live units, mean", "no live unit", "one live unit"]
+    header += ["variance told by live units", "p of one mode (dip test)"]
     rows = []
     for one in series:
         for p, cell in one.cells.items():
             mine = runs[runs["cell"] == cell]
-            losses, dead = mine["final_loss"].to_numpy(float), mine["dead_units"].to_numpy(float)
-            whole, some = losses[dead == 0], losses[dead > 0]
-            known = len(dead) > 0 and not np.isnan(dead).any()
-            rows.append(
-                [
-                    one.label,
-                    f"{p:g}",
-                    str(len(mine)),
-                    _share(mine["stuck"].to_numpy(bool)),
-                    _share(dead > 0) if known else "",
-                    _share(dead == 1) if known else "",
-                    f"{whole.mean():.4f}" if known and whole.size else "",
-                    f"{some.mean():.4f}" if known and some.size else "",
-                    _number(dip_p(losses), 2),
-                ]
-            )
+            losses, live = mine["final_loss"], mine["live_units"]
+            between = mine.groupby("live_units")["final_loss"].transform("mean").var(ddof=0)
+            known = len(live) > 1 and bool(live.notna().all()) and losses.var(ddof=0) > 0
+            told = [f"{live.mean():.1f}", _share(live == 0), _share(live == 1), f"{between / losses.var(ddof=0):.0%}"]
+            modes = _p(dip_p(losses.to_numpy(float)))
+            stuck = _share(mine["stuck"])
+            rows.append([one.label, f"{p:g}", str(len(mine)), stuck, *(told if known else [""] * len(told)), modes])
     return header, rows
 
 
@@ -207,8 +217,24 @@ def _trainability(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return header + (causes if known else []), rows
 
 
-def _share(which: np.ndarray) -> str:
-    return f"{which.mean():.1%}" if which.size else ""
+def _changes(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """`changes_table` for readers."""
+    if table.empty:
+        return [], []
+    keys = list(table.columns)[: list(table.columns).index("mean")]
+    rows = []
+    for _, row in table.iterrows():
+        cells = [NAMES.get(row["model"], row["model"]), *(_text(row[key]) for key in keys[1:])]
+        for of in ("mean", "sd"):
+            low, high = row[f"{of}_low"], row[f"{of}_high"]
+            cells.append(_number(row[of], 3) + ("" if np.isnan(low) else f" ({low:.3g} – {high:.3g})"))
+        rows.append([*cells, _number(row["live_units"], 2)])
+    shown = [key.split(".")[-1].replace("_", " ") for key in keys]
+    return [*shown, "mean loss by the first's (95 %)", "sd by the first's (95 %)", "live units, mean"], rows
+
+
+def _share(which: pd.Series) -> str:
+    return f"{which.mean():.1%}" if len(which) else ""
 
 
 def _settings(cells: Sequence[SweptCell]) -> tuple[str, list[str], list[list[str]]]:

@@ -1,7 +1,6 @@
 """The charts of a sweep's page: what its claims, losses, curves and stuck runs look like."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,8 @@ from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate
 from mmoe_repro.trainability import NEAR, ranges, relative
 
-#: Colours of runs by the share of their tower's units that are dead, up to and including it.
-DEAD = {0.0: ("none dead", "#0072B2"), 0.5: ("up to half", "#E69F00"), 0.999: ("more, not all", "#CC79A7")}
-DEAD |= {1.0: ("all dead", "#D55E00")}
+#: Colours of runs by how many of their tower's units are alive; the last stands for more, too.
+LIVE = {0: "#D55E00", 1: "#E69F00", 2: "#56B4E9", 3: "#0072B2"}
 #: Of a forest's row, and of its panel beside the rows.
 _ROW, _FRAME = 22, 70
 
@@ -193,11 +191,11 @@ def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
 
 
 def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
-    """Final losses of every series and correlation, coloured by dead tower units, with the paper's Figure 5.
+    """Final losses of every series and correlation, coloured by live tower units, with the paper's Figure 5.
 
     Args:
         series: what to show.
-        runs: `runs.parquet`, of one task.
+        runs: `runs.parquet`, of one task, with `live_units`.
     """
     published = paper.table("figure5")
     finals = runs["final_loss"].to_numpy(float)
@@ -209,38 +207,111 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
         for p, cell in one.cells.items():
             mine = runs[runs["cell"] == cell]
             theirs = published[(published["correlation"] == p) & (published["model"] == one.model)]
-            heights, tallest = _by_dead_units(mine, edges), 0.0
+            heights = _by_live_units(mine, edges)
             total = np.sum(list(heights.values()), axis=0)
             tallest = max(total.max(initial=0.01), theirs["fraction"].max() if like_paper and len(theirs) else 0.0)
             x, y = Axis("final loss", 0, edges[-1]), Axis("share of runs", 0, 1.05 * tallest)
             panel = Panel(f"{one.label}, {_title(p)}", x, y)
-            bottom = np.zeros_like(total)
-            for of_class, height in heights.items():
-                panel.bars(edges, bottom, bottom + height, DEAD[of_class][1] if of_class in DEAD else one.color)
+            bottom = np.zeros(len(edges) - 1)
+            for live, height in heights.items():
+                panel.bars(edges, bottom, bottom + height, LIVE.get(live, one.color))
                 bottom = bottom + height
             if like_paper and len(theirs):
                 of_paper = True
                 panel.outline(np.append(theirs["bin_left"], theirs["bin_right"].iloc[-1]), theirs["fraction"])
             for i in np.flatnonzero(total):
-                split = [f"{DEAD[key][0]}: {height[i]:.1%}" for key, height in heights.items()
-                         if key in DEAD and height[i]]  # fmt: skip
+                split = [f"{_live(live)}: {height[i]:.1%}" for live, height in heights.items() if live >= 0 < height[i]]
                 told = [f"loss {edges[i]:.3f} to {edges[i + 1]:.3f}: {total[i]:.1%} of runs", *split]
                 panel.tip((edges[i] + edges[i + 1]) / 2, total[i], "\n".join(told))
             panels.append(panel)
-            seen.append(f"{one.label} at {p:g}: median {np.median(mine['final_loss']) if len(mine) else np.nan:.3f}")
-    legend = [(f"tower units: {name}", color, "bar") for name, color in DEAD.values()]
+            seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
+    legend = [(_live(live), color, "bar") for live, color in LIVE.items()]
     legend += [("the paper's Figure 5", "#7F7F7F", "outline")] if of_paper else []
-    caption = "Final losses of task 1. Colours tell how many of the tower's units are 0 on every test example."
+    caption = "Final losses of task 1. A unit is alive if it is above 0 on any of the 10,000 test examples."
     return Chart(caption, "; ".join(seen), panels, legend)
 
 
-def _by_dead_units(runs: pd.DataFrame, edges: np.ndarray) -> dict[Any, np.ndarray]:
-    """Shares of runs by bin, for each class of dead units; NaN for models whose units are not known."""
-    classes = runs["dead_units"].map(lambda share: next((key for key in DEAD if share <= key), np.nan))
-    found = {}
-    for of_class in [*DEAD, np.nan]:
-        mine = runs[classes.isna() if of_class not in DEAD else classes == of_class]
-        counts, _ = np.histogram(np.clip(mine["final_loss"].to_numpy(float), edges[0], edges[-1]), edges)
-        if len(mine):
-            found[of_class] = counts / max(len(runs), 1)
-    return found
+def _live(live: int) -> str:
+    return f"{live}{' or more' if live == max(LIVE) else ''} live unit{'' if live == 1 else 's'}"
+
+
+def _by_live_units(runs: pd.DataFrame, edges: np.ndarray) -> dict[int, np.ndarray]:
+    """Shares of runs by bin, for each number of live units; −1 for models whose units are not known."""
+    live = runs["live_units"].clip(upper=max(LIVE)).fillna(-1)
+    losses = np.clip(runs["final_loss"].to_numpy(float), edges[0], edges[-1])
+    return {
+        number: np.histogram(losses[live == number], edges)[0] / max(len(runs), 1)
+        for number in (*LIVE, -1)
+        if (live == number).any()
+    }
+
+
+def by_live_units(series: Sequence[Series], runs: pd.DataFrame) -> Chart | None:
+    """Mean final loss against the number of live tower units, a panel per correlation; None where it is not known.
+
+    Args:
+        series: what to show.
+        runs: `runs.parquet`, of one task, with `live_units`.
+    """
+    runs = runs[runs["live_units"].notna()]
+    if runs.empty:
+        return None
+    groups = runs.groupby(["cell", "live_units"])["final_loss"]
+    table = groups.agg(["mean", "size"]).assign(low=groups.quantile(0.1), high=groups.quantile(0.9))
+    x = Axis("live units of the tower", -0.4, float(runs["live_units"].max()) + 0.4)
+    y = Axis("final loss of task 1", 0, 1.05 * float(table["high"].max()))
+    panels, seen = [], []
+    for p in correlations_of(series):
+        panel = Panel(_title(p), x, y)
+        for position, one in enumerate(series):
+            if (cell := one.cells.get(p)) not in table.index.get_level_values("cell"):
+                continue
+            nudge = 0.12 * (position - (len(series) - 1) / 2) / max(len(series) / 3, 1)
+            mine = table.loc[cell]
+            panel.line(mine.index + nudge, mine["mean"], one.color, _dash(one))
+            for live, row in mine.iterrows():
+                at = float(str(live)) + nudge
+                panel.interval((at, row["low"]), (at, row["high"]), one.color)
+                panel.point(at, row["mean"], one.color)
+                told = f"{one.label}, {live:g} live units\n{row['size']:.0f} runs, mean loss {row['mean']:.4f}"
+                panel.tip(at, row["mean"], f"{told}\nmiddle 80 %: {row['low']:.4f} – {row['high']:.4f}")
+                seen.append(f"{one.label} at {p:g} with {live:g} live units {row['mean']:.3f}")
+        panels.append(panel)
+    caption = "Mean over runs with so many live units; the bar holds the middle 80 % of them."
+    return Chart(caption, "; ".join(seen), panels, _legend(series))
+
+
+def live_units_over_training(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
+    """Mean number of live tower units after so many steps; None unless `training.steps` was swept, and nothing else.
+
+    Args:
+        cells: of the sweep.
+        runs: `runs.parquet`, of one task, with `live_units`.
+    """
+    if any(list(cell.swept) != ["training.steps"] for cell in cells) or runs["live_units"].isna().all():
+        return None
+    means = runs.groupby("cell")["live_units"].agg(["mean", "std", "size"])
+    models = list(dict.fromkeys(cell.cell.model for cell in cells))
+    steps = sorted({cell.swept["training.steps"] for cell in cells})
+    x = Axis("step", 0.8 * steps[0], 1.25 * steps[-1], log=True)
+    y = Axis("live units of the tower", 0, 1.05 * float(means["mean"].max()))
+    panels, seen = [], []
+    for p in sorted({cell.keys["correlation"] for cell in cells}):
+        panel = Panel(_title(p), x, y)
+        for model in models:
+            of_model = [cell for cell in cells if cell.cell.model == model and cell.keys["correlation"] == p]
+            of_model.sort(key=lambda cell: cell.swept["training.steps"])
+            at = [cell.swept["training.steps"] for cell in of_model]
+            mine = means.reindex([cell.cell.identity for cell in of_model])
+            color, name = color_of(model, models), NAMES.get(model, model)
+            panel.line(at, mine["mean"], color)
+            for step, mean, sd, size in zip(at, mine["mean"], mine["std"], mine["size"], strict=True):
+                half = 1.96 * sd / np.sqrt(size)
+                panel.interval((step, mean - half), (step, mean + half), color)
+                panel.point(step, mean, color)
+                panel.tip(step, mean, f"{name} after {step:,} steps\n{mean:.2f} live units (±{half:.2f})")
+            seen.append(f"{name} at {p:g} from {mine['mean'].iloc[0]:.1f} to {mine['mean'].iloc[-1]:.1f}")
+        panels.append(panel)
+    legend = [(NAMES.get(model, model), color_of(model, models), "line") for model in models]
+    caption = "Mean over runs, after trainings of so many steps, of which a shorter is the beginning of a longer one."
+    return Chart(caption, "; ".join(seen), panels, legend)

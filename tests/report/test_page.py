@@ -74,14 +74,15 @@ def test_the_page_needs_nothing_and_says_what_the_tables_say(written):
     assert not re.search(r'(?:src|href)="(?!#|data:)', text) and "http" not in text.replace("http://www.w3.org", "")
     assert text.count('class="verdict reproduced"') >= 2, "in the table, and at the claim"
     assert not re.search(r">\s*nan\b", text)
-    # 3 × 3 histograms, 3 panels of curves, 2 of losses, one for each claim that runs decide: each can be read aloud.
-    assert len(re.findall(r'<svg [^>]*aria-label="[^"]', text)) == 9 + 3 + 2 + 8
+    # 3 × 3 histograms, 3 panels of curves and of live units, 2 of losses, one for each claim that runs decide.
+    assert len(re.findall(r'<svg [^>]*aria-label="[^"]', text)) == 9 + 3 + 3 + 2 + 8
     (tips,) = re.findall(r'data-tips="([^"]*)" aria-label="Shared-Bottom, task correlation 1"', text)
     told = [tip[2] for tip in json.loads(tips.replace("&#34;", '"'))]
-    assert any("all dead: 50.0%" in line for line in told), told
+    assert any("0 live units: 50.0%" in line for line in told), told
     stuck = text[text.index('id="stuck"') :]
-    row = re.search(r"Shared-Bottom</td><td>1</td><td>20</td><td>50.0%</td><td>50.0%</td><td>50.0%</td>", stuck)
-    assert row, "stuck, a dead unit, all dead"
+    row = re.search(r"Shared-Bottom</td><td>1</td><td>20</td><td>50.0%</td><td>4.0</td><td>50.0%</td>", stuck)
+    assert row, "stuck, live units of eight, none alive"
+    assert re.search(r"Shared-Bottom</td><td>1</td>(<td>[^<]*</td>){5}<td>99%</td>", stuck), "of the variance"
 
 
 def test_laws_stand_side_by_side_and_a_fitted_one_is_named_so(written):
