@@ -1,0 +1,57 @@
+"""Results that are committed: a reader who trains a cell from its recorded settings finds the recorded numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mmoe_repro.cell import population
+from mmoe_repro.results import _seeds, _spans, recall, record
+
+RESULTS = Path(__file__).parents[1] / "results"
+#: The beginning of training, before rounding has grown: how far, and how near.
+STEPS, NEAR = 200, 1e-3
+
+
+@pytest.mark.parametrize("name", ["figure4"])
+def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(name):
+    (cell,) = [
+        one
+        for one in recall(yaml.safe_load((RESULTS / name / "config.yaml").read_text()))
+        if (one.cell.model, one.keys["correlation"]) == ("mmoe", 0.5)
+    ]
+    runs, curves = (pd.read_parquet(RESULTS / name / f"{table}.parquet") for table in ("runs", "curves"))
+    seeds = cell.seeds[:10]
+    trained = population(cell.cell, range(seeds[0], seeds[-1] + 1))  # as the chunk was, but not compiled
+    initial = trained.evaluate().loss
+    while trained.step < STEPS:
+        trained.advance()
+
+    def committed(table, column):
+        mine = table[(table["model"] == "mmoe") & (table["correlation"] == 0.5) & table["seed"].isin(seeds)]
+        if "step" in mine:
+            mine = mine[mine["step"] < STEPS].sort_values(["seed", "task", "step"])
+        else:
+            mine = mine.sort_values(["seed", "task"])
+        return mine[column].to_numpy().reshape(len(seeds), 2, -1)
+
+    window = cell.cell.settings["training"]["window"]
+    np.testing.assert_allclose(initial, committed(runs, "initial_loss")[..., 0], rtol=1e-5)
+    ours = np.moveaxis(trained.curves()[:, : STEPS // window], 1, 2)
+    np.testing.assert_allclose(ours, committed(curves, "loss"), rtol=NEAR)
+
+
+def test_a_record_is_recalled():
+    recorded = yaml.safe_load((RESULTS / "figure4" / "config.yaml").read_text())
+    cells = recall(recorded)
+    again = record(cells, Path("results/figure4"), recorded["command"].split())
+    assert {key: again[key] for key in ("command", "results")} == {key: recorded[key] for key in ("command", "results")}
+    for one, other in zip(again["cells"], recorded["cells"], strict=True):
+        assert {**one, "folder": ""} == {**other, "folder": ""}
+
+
+@pytest.mark.parametrize("seeds", [[], [5], [0, 1, 2, 7], [3, 4, 9, 10]])
+def test_spans_are_read_back(seeds):
+    assert _seeds(_spans(seeds)) == seeds
