@@ -48,6 +48,7 @@ class Part:
         above: whether the part holds above the bound, or below.
         column: of `runs.parquet`.
         is_ratio: whether the quantity is shown as its exponential.
+        interval: the kind of its interval, as in `coverage.csv`.
         beside: what else readers may want to know of the two samples, by name; the verdict does not depend on it.
     """
 
@@ -58,6 +59,7 @@ class Part:
     above: bool
     column: str = "final_loss"
     is_ratio: bool = True
+    interval: str = ""
     beside: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = field(default_factory=dict)
 
     def shown(self, value: float) -> float:
@@ -69,21 +71,21 @@ def _named(key: Key) -> str:
     return f"{NAMES[key[0]]} at {key[1]:g}"
 
 
-def _compared(
-    one: Key, other: Key, quantity: Any, bound: float, above: bool, of: str, column: str, beside: Any = None
-) -> Part:
+def _compared(one: Key, other: Key, quantity: Any, bound: float, above: bool, of: str, **more: Any) -> Part:
     label = f"{of}, {_named(one)} by {_named(other)}"
-    return Part(label, (one, other), quantity, float(np.log(bound)), above, column, beside=beside or {})
+    return Part(label, (one, other), quantity, float(np.log(bound)), above, **more)
 
 
 def _means(one: Key, other: Key, bound: float, above: bool = True) -> Part:
     beside = {"higher in so many pairs": lambda one, other: beats(other, one).value}
-    return _compared(one, other, log_ratio_of_means, bound, above, "mean loss", "final_loss", beside)
+    more = {"interval": "ratio of means", "beside": beside}
+    return _compared(one, other, log_ratio_of_means, bound, above, "mean loss", **more)
 
 
 def _sds(one: Key, other: Key, bound: float, above: bool = True) -> Part:
     beside = {"p of equal spread (permutation)": permutation_p, "p of equal spread (Brown–Forsythe)": brown_forsythe_p}
-    return _compared(one, other, log_ratio_of_sds, bound, above, "sd of the loss", "test_loss", beside)
+    more = {"column": "test_loss", "interval": "ratio of sds", "beside": beside}
+    return _compared(one, other, log_ratio_of_sds, bound, above, "sd of the loss", **more)
 
 
 def _f3(settings: Mapping[str, Any]) -> Iterator[Part]:
@@ -108,7 +110,7 @@ def _c2a(settings: Mapping[str, Any]) -> Iterator[Part]:
         for sign, gap in ((1, "gap"), (-1, "gap the other way round")):
             label = f"MMoE's {gap} less {settings['ratio']:g} of {NAMES[other]}'s gap"
             quantity = partial(_gap_beyond, sign, settings["ratio"])
-            yield Part(label, cells, quantity, 0.0, above=False, is_ratio=False)
+            yield Part(label, cells, quantity, 0.0, above=False, is_ratio=False, interval="difference of gaps")
 
 
 def _like(part: Callable[..., Part], one: Key, other: Key, margin: float) -> Iterator[Part]:
@@ -141,7 +143,8 @@ def _t2(settings: Mapping[str, Any]) -> Iterator[Part]:
 
 def _bests(of: int, one: Key, other: Key, bound: float, above: bool) -> Part:
     quantity = partial(log_ratio_of_bests, of=of)
-    return _compared(one, other, quantity, bound, above, f"expected best of {of} losses", "test_loss")
+    more = {"column": "test_loss", "interval": "ratio of bests"}
+    return _compared(one, other, quantity, bound, above, f"expected best of {of} losses", **more)
 
 
 def _t3(settings: Mapping[str, Any]) -> Iterator[Part]:

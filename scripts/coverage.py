@@ -20,7 +20,7 @@ import pandas as pd
 import yaml
 
 from mmoe_repro import paper
-from mmoe_repro.claims import CORRELATIONS, MODELS, judge
+from mmoe_repro.claims import CORRELATIONS, MODELS, PARTS, judge
 from mmoe_repro.config import folder
 from mmoe_repro.statistics import (
     bootstrap,
@@ -70,7 +70,9 @@ def intervals(job, trials):
     name, size = job
     draw, true = DISTRIBUTIONS[name], truth(name)
     generator = np.random.default_rng([size, *map(ord, name)])
-    held = {"mean": [], "sd": [], "ratio of means": [], "ratio of sds": []}
+    held = {"mean": [], "sd": [], "ratio of means": [], "ratio of sds": [], "difference of gaps": []}
+    gaps = next(PARTS["C2a"](CLAIMS["C2a"])).quantity
+    ratio_of_gaps = CLAIMS["C2a"]["ratio"]
     if size >= BEST_OF:
         held |= {f"expected best of {BEST_OF}": [], "ratio of bests": []}
     for _ in range(trials):
@@ -80,6 +82,11 @@ def intervals(job, trials):
             "sd": (bootstrap(one, standard_deviation), true["sd"]),
             "ratio of means": (contrast([one, other], log_ratio_of_means, 0.0), 0.0),
             "ratio of sds": (contrast([one, other], log_ratio_of_sds, 0.0), 0.0),
+            # One gap of a tenth of the mean, and another of two tenths.
+            "difference of gaps": (
+                contrast([1.1 * one, other, 1.2 * draw(generator, size), draw(generator, size)], gaps, 0.0),
+                (0.1 - 0.2 * ratio_of_gaps) * true["mean"],
+            ),
         }
         if size >= BEST_OF:
             best, ratio = partial(expected_best, of=BEST_OF), partial(log_ratio_of_bests, of=BEST_OF)

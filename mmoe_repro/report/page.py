@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from mmoe_repro import tables
 from mmoe_repro.claims import Comparison, Verdict
+from mmoe_repro.coverage import ENOUGH, least
 from mmoe_repro.names import NAMES
 from mmoe_repro.plots import Series, series_of
 from mmoe_repro.report import pictures
@@ -69,6 +70,7 @@ def render(
     loss_header, loss_rows = tables.shown(swept.losses)
     stuck_header, stuck_rows = _stuck(series, runs)
     shared, cell_header, cell_rows = _settings(swept.cells)
+    fewest = int(runs.groupby("cell").size().min()) if len(runs) else 0
     untested = any(verdict.verdict == "untested" for group in judged for verdict in group.verdicts)
     trained_header, trained_rows = _trainability(trainability)
     changes_header, changes_rows = _changes(changes_table(swept.cells, runs))
@@ -80,6 +82,8 @@ def render(
         groups=[_label(group) for group in judged],
         claims=_claims(judged, claims),
         level=f"{claims['level']:g}",
+        enough=f"{ENOUGH:.0%}",
+        short=[f"{kind} {_mark(kind, fewest).strip()}" for kind in ("mean", "sd") if _mark(kind, fewest)],
         adding=adding(swept.command) if untested else "",
         against_correlation=pictures.against_correlation(series, runs, measures),
         loss_header=loss_header,
@@ -158,6 +162,11 @@ def _interval(value: float, low: float, high: float) -> str:
     return f"{value:.3g} (95 %: {low:.3g} – {high:.3g})"
 
 
+def _mark(kind: str, runs: int) -> str:
+    """What marks an interval that holds the true value less often than it should; its coverage."""
+    return f" †{least(kind, runs):.0%}" if least(kind, runs) < ENOUGH else ""
+
+
 def _comparisons(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
     """A claim's parts as a table."""
     beside = list(dict.fromkeys(name for one in comparisons for name in one.beside))
@@ -165,7 +174,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> tuple[list[str], list[lis
     for number, one in enumerate(comparisons, 1):
         value, low, high = (one.part.shown(value) for value in one.measured[:3])
         side = ">" if one.part.above else "<"
-        interval = "" if np.isnan(low) else f"{low:.3g} – {high:.3g}"
+        interval = "" if np.isnan(low) else f"{low:.3g} – {high:.3g}{_mark(one.part.interval, one.runs)}"
         row = [str(number), one.part.label, _number(value, 3), interval]
         row += [f"{side} {one.part.shown(one.part.bound):.3g}", _p(one.p_holds), str(one.runs)]
         rows.append([*row, *(_number(one.beside.get(name, np.nan), 2) for name in beside)])
