@@ -1,8 +1,9 @@
 """The figures of a sweep, each to be understood without the text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,21 +13,39 @@ from matplotlib.ticker import MaxNLocator
 
 from mmoe_repro import paper
 from mmoe_repro.names import NAMES
-from mmoe_repro.plots import COLORS, MARKERS, Series, correlations_of, legend_below, plain_log, save, shades_of
+from mmoe_repro.plots import (
+    COLORS,
+    MARKERS,
+    Series,
+    color_of,
+    correlations_of,
+    legend_below,
+    plain_log,
+    save,
+    shades_of,
+)
+from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate, bootstrap, standard_deviation
+from mmoe_repro.trainability import NEAR, ranges, relative
 
 #: More series than this are drawn in panels or rows of their own.
 _OVERLAID = 6
 
 
 def draw(
-    folder: Path, series: Sequence[Series], runs: pd.DataFrame, curves: pd.DataFrame, gates: pd.DataFrame
+    folder: Path,
+    cells: Sequence[SweptCell],
+    series: Sequence[Series],
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    gates: pd.DataFrame,
 ) -> list[Path]:
     """Draw all figures of a sweep.
 
     Args:
         folder: where they go.
-        series: what to show.
+        cells: of the sweep.
+        series: what to show of them.
         runs: `runs.parquet`.
         curves: `curves.parquet`.
         gates: `gates.parquet`, or no rows.
@@ -35,7 +54,7 @@ def draw(
         the PNG files.
     """
     runs, curves, gates = (table[table["task"] == 1] if len(table) else table for table in (runs, curves, gates))
-    runs = runs[~runs["diverged"]]
+    all_runs, runs = runs, runs[~runs["diverged"]]
     curves = curves[curves["loss"].notna()]
     many = len(series) > _OVERLAID
     against_correlation = _rows if many else _against_correlation
@@ -61,6 +80,8 @@ def draw(
             "What task correlation does to the loss",
         ),
     }
+    if of_ranges := ranges(cells):
+        figures["trainability"] = partial(_trainability, of_ranges, all_runs)
     with_gates = [one for one in series if len(gates) and gates["cell"].isin(one.cells.values()).any()]
     if with_gates:
         figures["gates"] = partial(_gates, with_gates, runs, gates)
@@ -188,6 +209,33 @@ def _lines(
     axes.set_xticks(correlations, [f"{correlation:g}" for correlation in correlations])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("task correlation")
+
+
+def _trainability(of_ranges: Mapping[tuple[Any, ...], Sequence[SweptCell]], runs: pd.DataFrame) -> Figure:
+    """What share of all runs over a range of settings comes how near to the model's best setting."""
+    panels_of = list(dict.fromkeys((law, p) for _, law, p in of_ranges))
+    models = list(dict.fromkeys(model for model, _, _ in of_ranges))
+    figure = Figure(figsize=(max(4.5, 3.4 * len(panels_of) + 0.8), 3.8))
+    panels = figure.subplots(1, len(panels_of), sharey=True, squeeze=False)[0]
+    for (model, law, p), of_range in of_ranges.items():
+        ratios = np.sort(relative(of_range, runs))
+        axes = panels[panels_of.index((law, p))]
+        axes.step(ratios, np.arange(1, len(ratios) + 1) / len(ratios), where="post", color=color_of(model, models),
+                  label=NAMES.get(model, model))  # fmt: skip
+    for axes, (law, p) in zip(panels, panels_of, strict=True):
+        axes.axvline(NEAR, color="black", ls="--", lw=1, label=f"{NEAR:g} times the best")
+        axes.set_xscale("log")
+        axes.set_xlim(0.5, 10)
+        axes.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+        axes.minorticks_off()
+        axes.set_title(
+            f"{law}, task correlation {p:g}" if len({of[0] for of in panels_of}) > 1 else f"task correlation {p:g}"
+        )
+        axes.set_xlabel("final loss by the mean of the model's best setting")
+    panels[0].set_ylabel("share of the runs of all settings")
+    figure.suptitle(f"How many runs over {len(next(iter(of_ranges.values())))} settings come near the model's best")
+    legend_below(figure)
+    return figure
 
 
 def _curves_by_series(series: Sequence[Series], curves: pd.DataFrame) -> Figure:

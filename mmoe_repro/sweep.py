@@ -197,7 +197,8 @@ def _write(
     write_settings(results / "config.yaml", record(complete, results, command))
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
-    drawn = figures.draw(results / "figures", plots.series_of(complete, chosen), runs_all, curves_all, gates_all)
+    series = plots.series_of(complete, chosen)
+    drawn = figures.draw(results / "figures", complete, series, runs_all, curves_all, gates_all)
     swept = Swept(complete, chosen, runs_all, curves_all, losses, command, environment)
     table = conclude(results, swept, claims)
     print(tables.as_text(losses))

@@ -42,7 +42,7 @@ def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None):
                 gate_rows += [{**keys, "expert": expert, "weight": 0.25} for expert in range(1, 5)]
     series = plots.series_of(swept, {cell.cell.identity: True for cell in swept})
     tables = (pd.DataFrame(rows) for rows in (run_rows, curve_rows, gate_rows))
-    paths = figures.draw(folder, series, *tables)
+    paths = figures.draw(folder, swept, series, *tables)
     assert all(path.stat().st_size > 5000 for path in paths)
     return {path.stem: path.with_suffix(".svg").read_text() for path in paths}
 
@@ -97,6 +97,14 @@ def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
         for correlation in ("0", "0.5", "0.9", "1"):
             assert texts[figure].count(f"task correlation {correlation}<") == 1
     assert texts["histograms"].count("Figure 5") == 1
+
+
+def test_a_range_of_settings_has_a_figure_of_how_many_come_near_the_best(tmp_path):
+    swept = cells(MODELS, [0.5, 1.0], **{"model.initializer": ["a", "b", "c"]})
+    text = drawn(tmp_path, swept, runs=4)["trainability"]
+    assert text.count("task correlation 0.5<") == text.count("task correlation 1<") == 1
+    assert "over 3 settings" in text and "1.25 times the best" in text
+    assert all(text.count(f">{name}<") == 1 for name in ("Shared-Bottom", "OMoE", "MMoE"))
 
 
 def test_a_sweep_without_gates_has_no_figure_of_them(tmp_path):

@@ -192,7 +192,7 @@ def _p(value: float) -> str:
 def _live_units(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Series:
     """How many units of a run's tower are alive; NaN for a model without towers."""
     widths = {cell.cell.identity: (cell.cell.settings["model"].get("tower") or [np.nan])[-1] for cell in cells}
-    return ((1 - runs["dead_units"]) * runs["cell"].map(widths)).round()
+    return ((1 - runs["dead_units"]) * runs["cell"].map(widths).astype(float)).round()
 
 
 def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

@@ -105,7 +105,8 @@ def against_correlation(
                 panel.point(p + nudge, found.value, one.color)
                 told = f"{found.value:.4f} (95 %: {found.low:.4f} – {found.high:.4f})"
                 panel.tip(p + nudge, found.value, f"{one.label}, {_title(p)}\n{told}")
-                seen.append(f"{one.label} at {p:g} {found.value:.3f}")
+                if np.isfinite(found.value):
+                    seen.append(f"{one.label} at {p:g} {found.value:.3f}")
         panels.append(panel)
     caption = "Bars are 95 % bootstrap intervals over runs, which share their seeds between models."
     return Chart(caption, "; ".join(seen), panels, _legend(series))
@@ -224,7 +225,8 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
                 told = [f"loss {edges[i]:.3f} to {edges[i + 1]:.3f}: {total[i]:.1%} of runs", *split]
                 panel.tip((edges[i] + edges[i + 1]) / 2, total[i], "\n".join(told))
             panels.append(panel)
-            seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
+            if len(mine):
+                seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
     legend = [(_live(live), color, "bar") for live, color in LIVE.items()]
     legend += [("the paper's Figure 5", "#7F7F7F", "outline")] if of_paper else []
     caption = "Final losses of task 1. A unit is alive if it is above 0 on any of the 10,000 test examples."

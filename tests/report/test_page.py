@@ -54,8 +54,11 @@ def made_up(data=("figure2_m4",), correlations=(0.5, 0.9, 1.0)):
 def written(tmp_path):
     """Write the page of made-up runs; return its path and text."""
 
-    def write(**chosen):
+    def write(diverged=False, **chosen):
         cells, runs, curves = made_up(**chosen)
+        if diverged:
+            runs = runs.assign(diverged=True, final_loss=np.nan, test_loss=np.nan)
+            curves = curves.assign(loss=np.nan)
         claims = read_claims(OmegaConf.create({"claims": yaml.safe_load((folder() / "claims/paper.yaml").read_text())}))
         rates = dict.fromkeys((cell.cell.identity for cell in cells), True)
         losses = tables.losses_table(cells, runs, rates)
@@ -97,6 +100,11 @@ def test_missing_cells_and_what_adds_them(written):
     _, text = written(correlations=(0.5, 1.0))
     assert 'class="verdict untested"' in text and "Missing: shared_bottom at 0.9" in text
     assert "mmoe-repro sweep model=shared_bottom,omoe,mmoe data.correlation=0.5,0.9,1" in text
+
+
+def test_runs_that_all_diverged_leave_a_page(written):
+    _, text = written(diverged=True)
+    assert "The curves are not among the files" in text and not re.search(r"\bnan\b", text)
 
 
 def test_report_judges_what_is_there(run, tmp_path):
