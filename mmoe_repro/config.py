@@ -231,6 +231,7 @@ class ReportConfig:
 
     claims: Any = MISSING
     results: str = MISSING
+    beside: list[str] = field(default_factory=list)
     fail_on: str | None = None
 
 

@@ -12,6 +12,8 @@ from mmoe_repro.tables import aligned, label_pearson
 
 #: Keys of a cell that a claim compares; what differs otherwise is judged apart.
 _COMPARED = ("cell", "model", "correlation", "learning_rate")
+#: So many groups of cells of another folder have a column of their own.
+_SHOWN_APART = 4
 _COLUMNS = ["id", "verdict", "part", "effect", "low", "high", "bound", "above", "p", "runs_needed", "missing", "says"]
 
 
@@ -82,6 +84,28 @@ def _judge(settings: Mapping[str, Any], cells: Sequence[SweptCell], runs: pd.Dat
 def _row(verdict: Verdict) -> dict[str, Any]:
     missing = "; ".join(f"{model} at {correlation:g}" for model, correlation in verdict.missing)
     return {column: missing if column == "missing" else getattr(verdict, column) for column in _COLUMNS}
+
+
+def beside(label: str, table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """The verdicts of another folder, by a column's heading and by claim.
+
+    Args:
+        label: of the folder.
+        table: its `verdicts.csv`. A few groups of cells have a column each; of many the verdicts are counted.
+    """
+    keys = list(table.columns)[: list(table.columns).index("id")]
+    groups = [(label, table)]
+    if keys:
+        by = table.groupby(keys, sort=False, dropna=False)
+        groups = [(f"{label}: {', '.join(map(str, values))}", of_group) for values, of_group in by]
+    if len(groups) <= _SHOWN_APART:
+        return {name: dict(zip(of_group["id"], of_group["verdict"], strict=True)) for name, of_group in groups}
+    counts = table.groupby("id")["verdict"].value_counts()
+    told = {
+        name: ", ".join(f"{verdict} {count}" for verdict, count in counts[name].items())
+        for name in table["id"].unique()
+    }
+    return {f"{label}: {len(groups)} settings": told}
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

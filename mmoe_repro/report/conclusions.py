@@ -12,13 +12,16 @@ from mmoe_repro.trainability import trainability_table
 from mmoe_repro.verdicts import as_markdown, judge_sweep, verdicts_table
 
 
-def conclude(results: Path, swept: Swept, claims: Mapping[str, Any]) -> pd.DataFrame:
+def conclude(
+    results: Path, swept: Swept, claims: Mapping[str, Any], beside: Mapping[str, Mapping[str, str]] | None = None
+) -> pd.DataFrame:
     """Judge the claims, and write `verdicts.csv`, `verdicts.md`, `trainability.csv` and `report.html`.
 
     Args:
         results: the sweep's folder.
         swept: its tables.
         claims: `conf/claims/paper.yaml`.
+        beside: verdicts of other folders to show on the page, by heading and claim.
 
     Returns:
         `verdicts.csv`.
@@ -31,5 +34,6 @@ def conclude(results: Path, swept: Swept, claims: Mapping[str, Any]) -> pd.DataF
         (results / "trainability.csv").unlink(missing_ok=True)  # of an earlier command
     else:
         write_table(results / "trainability.csv", trainability)
-    write_atomically(results / "report.html", render(results.name, swept, judged, trainability, claims).encode())
+    page = render(results.name, swept, judged, trainability, claims, beside or {})
+    write_atomically(results / "report.html", page.encode())
     return verdicts

@@ -49,7 +49,12 @@ class Swept:
 
 
 def render(
-    name: str, swept: Swept, judged: Sequence[Judged], trainability: pd.DataFrame, claims: Mapping[str, Any]
+    name: str,
+    swept: Swept,
+    judged: Sequence[Judged],
+    trainability: pd.DataFrame,
+    claims: Mapping[str, Any],
+    beside: Mapping[str, Mapping[str, str]],
 ) -> str:
     """The page of a sweep.
 
@@ -59,6 +64,7 @@ def render(
         judged: the verdicts.
         trainability: `trainability.csv`; may be empty.
         claims: `conf/claims/paper.yaml`.
+        beside: verdicts of other folders, by heading and claim.
     """
     series = series_of(swept.cells, swept.chosen)
     runs = swept.runs[(swept.runs["task"] == 1) & ~swept.runs["diverged"]]
@@ -80,6 +86,7 @@ def render(
         command=" ".join(swept.command),
         fitted=any(cell.cell.data == _FITTED for cell in swept.cells),
         groups=[_label(group) for group in judged],
+        beside=beside,
         claims=_claims(judged, claims),
         level=f"{claims['level']:g}",
         enough=f"{ENOUGH:.0%}",

@@ -1,6 +1,7 @@
 """`mmoe-repro report results/<name>`: judge a sweep that is already there, and write its page."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmoe_repro.errors import UsageError, nearest
 from mmoe_repro.report.conclusions import conclude
 from mmoe_repro.report.page import Swept
 from mmoe_repro.results import recall
-from mmoe_repro.verdicts import as_text
+from mmoe_repro.verdicts import as_text, beside
 
 _VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
 
@@ -44,15 +45,25 @@ def run(config: DictConfig, hydra: Any) -> int:
     runs = pd.read_parquet(files["runs.parquet"])
     curves, tuning = (_read(results / f"{name}.parquet") for name in ("curves", "tuning"))
     chosen = tables.choose_rates(cells, tuning)
+    others = _beside(config.beside)
     environment = json.loads(files["environment.json"].read_text())
     losses = pd.read_csv(files["losses.csv"])
-    table = conclude(results, Swept(cells, chosen, runs, curves, losses, command, environment), claims)
+    table = conclude(results, Swept(cells, chosen, runs, curves, losses, command, environment), claims, others)
     print(as_text(table, command))
     print(f"Page     {results / 'report.html'}")
     found = table.loc[table["verdict"] == config.fail_on, "id"].unique()
     if len(found):
         print(f"\n{', '.join(found)}: {config.fail_on}")
     return 1 if len(found) else 0
+
+
+def _beside(folders: Sequence[str]) -> dict[str, dict[str, str]]:
+    found = {}
+    for folder in map(Path, folders):
+        if not (folder / "verdicts.csv").is_file():
+            raise UsageError(f"beside: {folder} has no verdicts.csv")
+        found.update(beside(folder.name, pd.read_csv(folder / "verdicts.csv")))
+    return found
 
 
 def _read(path: Path) -> pd.DataFrame:

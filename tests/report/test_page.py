@@ -22,7 +22,7 @@ from mmoe_repro.recovery.search import base
 from mmoe_repro.report import page
 from mmoe_repro.results import SweptCell
 from mmoe_repro.trainability import trainability_table
-from mmoe_repro.verdicts import judge_sweep
+from mmoe_repro.verdicts import beside, judge_sweep
 
 RUNS = 20
 MEANS = {"shared_bottom": 0.2, "omoe": 0.1, "mmoe": 0.08}
@@ -54,7 +54,7 @@ def made_up(data=("figure2_m4",), correlations=(0.5, 0.9, 1.0)):
 def written(tmp_path):
     """Write the page of made-up runs; return its path and text."""
 
-    def write(diverged=False, **chosen):
+    def write(diverged=False, others=None, **chosen):
         cells, runs, curves = made_up(**chosen)
         if diverged:
             runs = runs.assign(diverged=True, final_loss=np.nan, test_loss=np.nan)
@@ -65,7 +65,7 @@ def written(tmp_path):
         judged = judge_sweep(claims, cells, rates, runs)
         swept = page.Swept(cells, rates, runs, curves, losses, ["mmoe-repro", "sweep"], {"torch": "2.13"})
         path = tmp_path / "report.html"
-        path.write_text(page.render("mine", swept, judged, trainability_table(cells, runs), claims))
+        path.write_text(page.render("mine", swept, judged, trainability_table(cells, runs), claims, others or {}))
         return path, path.read_text()
 
     return write
@@ -94,6 +94,20 @@ def test_laws_stand_side_by_side_and_a_fitted_one_is_named_so(written):
     assert "shows only that a setting exists" in text
     _, text = written()
     assert "shows only that a setting exists" not in text
+
+
+def test_verdicts_of_other_folders_stand_beside(written, run, tmp_path):
+    claims = ("F2", "F3", "C1", "C2a", "C2b", "C3", "T1", "T2", "T3")
+    one = pd.DataFrame({"id": claims, "verdict": "contradicted"})
+    many = pd.concat([one.assign(law=law) for law in "abcde"])[["law", "id", "verdict"]]
+    many.loc[many["law"] == "a", "verdict"] = "untested"
+    others = {**beside("other", one), **beside("laws", many)}
+    assert list(beside("laws", many[many["law"] < "c"])) == ["laws: a", "laws: b"]
+    _, text = written(others=others)
+    assert ">other</th>" in text and ">laws: 5 settings</th>" in text
+    assert text.count("contradicted 4, untested 1</td>") == 9
+    outcome = run("report", "results/x", "beside=[results/y]")
+    assert outcome.status == 2 and "results/x: no results" in outcome.err
 
 
 def test_missing_cells_and_what_adds_them(written):
