@@ -216,6 +216,7 @@ class CorrelationConfig:
 class RecoverConfig:
     """All settings of `mmoe-repro recover`."""
 
+    claims: Any = MISSING
     starts: int = MISSING
     trials: int = MISSING
     confirmed: int = MISSING

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -20,10 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmoe_repro import plots, tables
 from mmoe_repro.cell import open_store
-from mmoe_repro.config import check, check_name
+from mmoe_repro.config import Cell, check, check_name, read_claims
 from mmoe_repro.errors import UsageError
 from mmoe_repro.progress import ProgressBar
-from mmoe_repro.recovery import figures, laws, search
+from mmoe_repro.recovery import figures, laws, search, verdicts
 from mmoe_repro.recovery.answer import Candidate, reference, write_options
 from mmoe_repro.recovery.laws import Fit
 from mmoe_repro.recovery.score import CURVES, Curve, Readout, best_readout, distances, name, readouts, score
@@ -48,6 +48,7 @@ def run(config: DictConfig, hydra: Any) -> None:
     check("seed", config.seed, config.seed >= 0, "at least 0")
     check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
     check_name(config.name)
+    claims = read_claims(config)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     results, workers = Path(hydra.run.dir), config.workers or cores()
     write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
@@ -56,6 +57,7 @@ def run(config: DictConfig, hydra: Any) -> None:
     candidates = _candidates(table, fits, config.confirmed)
     confirmed = _confirm(results, candidates, config.runs, workers)
     print(_shown(confirmed))
+    _judge(results, candidates, config.runs, claims, workers)
     (default,) = confirmed.loc[confirmed["name"] == reference().name, "score"]
     best = confirmed[confirmed["name"] != reference().name].iloc[0]
     (candidate,) = [one for one in candidates if one.name == best["name"]]
@@ -191,39 +193,60 @@ def _confirm(results: Path, candidates: Sequence[Candidate], runs: int, workers:
 
     All get a fifth of the runs; the best of each kind of law gets all, and so does the default setting.
     """
-    some = max(1, runs // 5)
-    _train(results, candidates, some, workers)
+    some = _some(runs)
+    _train(results, _cells(candidates), some, workers)
     rows = {one.name: _measured(results, one, some) for one in candidates}
     ranked = sorted(candidates, key=lambda one: rows[one.name]["score"])
     finalists = [*{one.gives_figure2: one for one in reversed(ranked)}.values(), reference()]
-    _train(results, finalists, runs, workers)
+    _train(results, _cells(finalists), runs, workers)
     rows.update({one.name: _measured(results, one, runs) for one in finalists})
     table = pd.DataFrame(rows.values()).sort_values(["runs", "score"], ascending=[False, True], ignore_index=True)
     write_table(results / "confirmed.csv", table)
     return table
 
 
-def _train(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> None:
-    seeds = range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs)
+def _some(runs: int) -> int:
+    return max(1, runs // 5)
+
+
+def _cells(candidates: Sequence[Candidate]) -> list[Cell]:
+    return [cell for candidate in candidates for cell in candidate.cells().values()]
+
+
+def _seeds(runs: int) -> range:
+    return range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs)
+
+
+def _judge(results: Path, candidates: Sequence[Candidate], runs: int, claims: Mapping[str, Any], workers: int) -> None:
+    """Judge the claims at every confirmed setting, which takes p = 0.9, too, and tell in how many each holds."""
+    cells = [cell for candidate in candidates for cell in verdicts.claimed_cells(candidate).values()]
+    _train(results, cells, _some(runs), workers)
+    table = verdicts.judge_candidates(results, candidates, _seeds(_some(runs)), claims)
+    write_table(results / "verdicts.csv", table)
+    counts = table.groupby("id", sort=False)["verdict"].value_counts().unstack(fill_value=0)
+    rows = [[str(name), *map(str, row)] for name, row in zip(counts.index, counts.to_numpy(), strict=True)]
+    print(f"The paper's claims at these settings, by {_some(runs)} runs of each cell (verdicts.csv)\n")
+    print(tables.aligned(["claim", *counts.columns], rows))
+
+
+def _train(results: Path, cells: Sequence[Cell], runs: int, workers: int) -> None:
     tasks = []
-    for candidate in candidates:
-        for cell in candidate.cells().values():
-            store = open_store(results, cell)
-            tasks += [Task(store, cell, chunk) for chunk in store.chunks(seeds) if store.find(chunk) is None]
+    for cell in cells:
+        store = open_store(results, cell)
+        tasks += [Task(store, cell, chunk) for chunk in store.chunks(_seeds(runs)) if store.find(chunk) is None]
     if not tasks:
         return
     steps = sum(len(task.chunk) * task.cell.settings["training"]["steps"] for task in tasks)
-    with ProgressBar(f"{sum(len(task.chunk) for task in tasks):,} runs to confirm {len(candidates)}", steps) as bar:
+    with ProgressBar(f"{sum(len(task.chunk) for task in tasks):,} runs to confirm", steps) as bar:
         for task, error in train(tasks, workers, bar):
             raise RuntimeError(f"{task.cell.identity} failed") from error
 
 
 def _losses(results: Path, candidate: Candidate, runs: int) -> dict[Curve, np.ndarray]:
     """Stored losses of a candidate's runs and tasks, as `score.read` takes them, by curve."""
-    seeds = list(range(search.CONFIRMATION_SEED, search.CONFIRMATION_SEED + runs))
     losses = {}
     for curve, cell in candidate.cells().items():
-        stored, missing = load(open_store(results, cell), seeds)
+        stored, missing = load(open_store(results, cell), list(_seeds(runs)))
         assert not missing
         losses[curve] = np.stack([np.stack(list(stored[column])) for column in ("curve", "first_losses")]).astype(float)
     return losses

@@ -69,6 +69,9 @@ def test_recover_goes_on_from_a_table_and_confirms_the_best(run, searched):
     assert json.loads(setting)["bias"] is False
     nearer = confirmed["name"].iloc[0] == "1"
     assert f"Setting 1 is {'nearer' if nearer else 'no nearer'} than the default one" in outcome.out
+    verdicts = pd.read_csv(searched / "verdicts.csv")
+    assert set(verdicts["setting"]) == {1} and len(verdicts) == 9 and "untested" not in set(verdicts["verdict"])
+    assert "The paper's claims at these settings" in outcome.out
     for figure in ("profiles", "curves", "histograms"):
         assert (searched / f"figures/{figure}.png").exists()
     assert (searched / "conf/experiment/recovery_figure3.yaml").exists()
