@@ -1,6 +1,7 @@
 """What the paper's claims come to at each of the settings that were confirmed.
 
-A setting that was fitted to Figures 3 to 5 shows only that one exists; in how many of the nearest a claim holds says more.
+A setting that was fitted to Figures 3 to 5 shows only that one exists; in how many of the nearest a claim holds says
+more.
 """
 
 from collections.abc import Mapping, Sequence
