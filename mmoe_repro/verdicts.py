@@ -140,7 +140,7 @@ def as_markdown(table: pd.DataFrame, command: Sequence[str]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     words = table.drop_duplicates("id")
     parts = [
-        "What the runs of this sweep say of the paper's claims. A claim of several parts is decided by the one named.\n",
+        "What the runs of this sweep say of the paper's claims. Of a claim's parts the one named decides.\n",
         "".join(f"| {' | '.join(line)} |\n" for line in lines),
         "".join(f"- **{row['id']}**: {row['says']}\n" for _, row in words.iterrows()),
     ]
