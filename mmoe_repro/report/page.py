@@ -23,6 +23,8 @@ from mmoe_repro.verdicts import Judged, adding
 
 #: The law whose training was fitted to the figures that the claims are about.
 _FITTED = "recovered"
+#: Headings, and rows of text.
+Table = tuple[list[str], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,9 @@ def render(
         ("mean final loss", "final_loss", bootstrap),
         ("sd over runs of the test loss", "test_loss", partial(bootstrap, statistic=standard_deviation)),
     ]
-    loss_header, loss_rows = tables.shown(swept.losses)
-    stuck_header, stuck_rows = _stuck(series, runs)
-    shared, cell_header, cell_rows = _settings(swept.cells)
+    shared, settings = _settings(swept.cells)
     fewest = int(runs.groupby("cell").size().min()) if len(runs) else 0
     untested = any(verdict.verdict == "untested" for group in judged for verdict in group.verdicts)
-    trained_header, trained_rows = _trainability(trainability)
-    changes_header, changes_rows = _changes(changes_table(swept.cells, runs))
     rendered: str = _template().render(
         name=name,
         runs=swept.runs[["cell", "seed"]].drop_duplicates().shape[0],
@@ -93,23 +91,18 @@ def render(
         short=[f"{kind} {_mark(kind, fewest).strip()}" for kind in ("mean", "sd") if _mark(kind, fewest)],
         adding=adding(swept.command) if untested else "",
         against_correlation=pictures.against_correlation(series, runs, measures),
-        loss_header=loss_header,
-        loss_rows=loss_rows,
+        losses=tables.shown(swept.losses),
         curves=pictures.curves(series, swept.curves),
         profiles=pictures.profiles(swept.cells, swept.runs),
         near=f"{NEAR - 1:.0%}",
-        trained_header=trained_header,
-        trained_rows=trained_rows,
-        changes_header=changes_header,
-        changes_rows=changes_rows,
+        trainability=_trainability(trainability),
+        changes=_changes(changes_table(swept.cells, runs)),
         histograms=pictures.histograms(series, runs),
         by_live_units=pictures.by_live_units(series, runs),
         over_training=pictures.live_units_over_training(swept.cells, runs),
-        stuck_header=stuck_header,
-        stuck_rows=stuck_rows,
+        stuck=_stuck(series, runs),
         shared=shared,
-        cell_header=cell_header,
-        cell_rows=cell_rows,
+        settings=settings,
         environment=swept.environment,
     )
     return rendered
@@ -158,10 +151,9 @@ def _verdict(label: str, verdict: Verdict) -> dict[str, Any]:
         sentence += f"where the claim wants it {side} {verdict.bound:.3g}; p = {verdict.p:.2g}."
     if np.isfinite(verdict.runs_needed):
         sentence += f" Some {verdict.runs_needed:,.0f} runs of each cell would settle it."
-    found = {"label": label, "verdict": verdict, "sentence": sentence, "chart": None, "header": [], "rows": []}
+    found = {"label": label, "verdict": verdict, "sentence": sentence, "chart": None, "table": ()}
     if verdict.comparisons:
-        header, rows = _comparisons(verdict.comparisons)
-        found.update(chart=pictures.forest(verdict.id, verdict.comparisons), header=header, rows=rows)
+        found.update(chart=pictures.forest(verdict.id, verdict.comparisons), table=_comparisons(verdict.comparisons))
     return found
 
 
@@ -174,7 +166,7 @@ def _mark(kind: str, runs: int) -> str:
     return f" †{least(kind, runs):.0%}" if least(kind, runs) < ENOUGH else ""
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
     """A claim's parts as a table."""
     beside = list(dict.fromkeys(name for one in comparisons for name in one.beside))
     rows = []
@@ -202,7 +194,7 @@ def _live_units(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Series:
     return ((1 - runs["dead_units"]) * runs["cell"].map(widths).astype(float)).round()
 
 
-def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> Table:
     header = ["model", "task correlation", "runs", "stuck", "live units, mean", "no live unit", "one live unit"]
     header += ["variance told by live units", "p of one mode (dip test)"]
     rows = []
@@ -219,7 +211,7 @@ def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> tuple[list[str], lis
     return header, rows
 
 
-def _trainability(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _trainability(table: pd.DataFrame) -> Table:
     """`trainability.csv` for readers."""
     header = ["model", "data", "task correlation", "settings", "best mean loss", "settings near it", "runs near it"]
     causes = ["sd of the initialiser", "sd of the data", "sd of the initial weights", "sd of what is left"]
@@ -233,7 +225,7 @@ def _trainability(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return header + (causes if known else []), rows
 
 
-def _changes(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _changes(table: pd.DataFrame) -> Table:
     """`changes_table` for readers."""
     if table.empty:
         return [], []
@@ -253,14 +245,14 @@ def _share(which: pd.Series) -> str:
     return f"{which.mean():.1%}" if len(which) else ""
 
 
-def _settings(cells: Sequence[SweptCell]) -> tuple[str, list[str], list[list[str]]]:
+def _settings(cells: Sequence[SweptCell]) -> tuple[str, Table]:
     """What all cells share, as YAML, and a table of what they differ in."""
     flat = [{"model": cell.cell.model, "data": cell.cell.data, **_flat(cell.cell.settings)} for cell in cells]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     shared = {key: flat[0][key] for key in keys if all(key in one and one[key] == flat[0][key] for one in flat)}
     header = [key for key in keys if key not in shared]
     rows = [[_text(one.get(key, "")) for key in header] for one in flat]
-    return OmegaConf.to_yaml(OmegaConf.create(shared)), header, rows
+    return OmegaConf.to_yaml(OmegaConf.create(shared)), (header, rows)
 
 
 def _text(value: Any) -> str:
