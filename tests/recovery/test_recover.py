@@ -21,7 +21,7 @@ CHOICES = {
 
 @pytest.fixture
 def searched(tmp_path, monkeypatch):
-    """A folder with fitted laws and a search's table of three settings, and trainings of 1,000 steps."""
+    """A folder with fitted laws and a search's table of three settings, and trainings of 600 steps."""
     results = tmp_path / "results/recovery"
     results.mkdir(parents=True)
     monkeypatch.setattr(laws, "TRIED", ((4, 0.01),))
@@ -52,7 +52,7 @@ def searched(tmp_path, monkeypatch):
 
     def shorter(model):
         settings = base(model)
-        return {**settings, "training": {**settings["training"], "steps": 1_000}}
+        return {**settings, "training": {**settings["training"], "steps": 600}}
 
     monkeypatch.setattr(search, "base", shorter)
     return results
