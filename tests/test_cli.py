@@ -32,7 +32,7 @@ def test_an_unknown_command_is_refused_with_the_nearest(run):
     assert outcome.status == 2
     assert (
         outcome.err
-        == "mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: correlation, data, models, recover, sweep\n"
+        == "mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: correlation, data, models, recover, report, sweep\n"
     )
 
 

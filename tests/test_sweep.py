@@ -77,6 +77,7 @@ def test_the_main_job_leaves_all_tables_and_figures(process, tmp_path):
             "figures",
             "config.yaml",
             "environment.json",
+            "report.html",
             "runs.parquet",
             "curves.parquet",
             "gates.parquet",
