@@ -30,10 +30,8 @@ def test_version(process):
 def test_an_unknown_command_is_refused_with_the_nearest(run):
     outcome = run("swep")
     assert outcome.status == 2
-    assert (
-        outcome.err
-        == "mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: correlation, data, models, recover, report, sweep\n"
-    )
+    allowed = "correlation, data, models, recover, report, sweep"
+    assert outcome.err == f"mmoe-repro: no command 'swep': did you mean 'sweep'? Allowed: {allowed}\n"
 
 
 def test_models_tell_equation_weights_and_source(run):
