@@ -187,12 +187,13 @@ class Comparison:
         return self.measured.p_below if self.part.above else self.measured.p_above
 
     def runs_needed(self, level: float) -> float:
-        """Runs that would tell the quantity from the bound, by a normal approximation, if it is as found."""
+        """Runs that would tell the quantity from the bound, by a normal approximation; NaN if unknown."""
         distance = abs(self.measured.value - self.part.bound)
         if not distance > 0:
             return np.nan
         deviations = stats.norm.isf(level) + stats.norm.ppf(POWER)
-        return float(np.ceil(self.runs * (deviations * self.measured.error / distance) ** 2))
+        needed = float(np.ceil(self.runs * (deviations * self.measured.error / distance) ** 2))
+        return needed if needed > self.runs else np.nan  # the approximation is too sure
 
 
 @dataclass(frozen=True)

@@ -140,10 +140,14 @@ def _with_folder(arguments: list[str]) -> list[str]:
     Raises:
         UsageError: no folder is named.
     """
-    named = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
+    named = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if not argument.startswith("-") and "=" not in argument and before not in _FLAGS_WITH_VALUE
+    ]
     if not named and not _shows(arguments) and not any(argument.startswith("results=") for argument in arguments):
         raise UsageError("mmoe-repro report: which results? For example: mmoe-repro report results/sweep")
-    quoted = [argument.replace("\\", "\\\\").replace("'", "\\'") for argument in named]
+    quoted = [argument.replace("'", "\\'") for argument in named]
     return [*(f"results='{folder}'" for folder in quoted), *(one for one in arguments if one not in named)]
 
 

@@ -359,7 +359,8 @@ def _check_ranges(config: DictConfig) -> None:
     for key in ("data_seed", "init_seed"):
         check(key, config[key], config[key] is None or config[key] >= 0, "at least 0, or null")
     crossed = config.crossed
-    check("crossed", crossed, crossed is None or crossed >= 2, "at least 2, or null")
+    free = config.data_seed is None and config.init_seed is None
+    check("crossed", crossed, crossed is None or (crossed >= 2 and free), "at least 2 without other seeds, or null")
     check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
     check_name(config.name)
     check("training.steps", training.steps, training.steps >= 1, "at least 1")

@@ -103,6 +103,9 @@ def save(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> list[Path
                 figure.savefig(buffer, format=ending[1:], metadata={"Date": None} if ending == ".svg" else None)
                 write_atomically(folder / (name + ending), buffer.getvalue())
             paths.append(folder / f"{name}.png")
+    for path in [*folder.glob("*.png"), *folder.glob("*.svg")]:
+        if path.stem not in figures:
+            path.unlink()  # of an earlier command
     return paths
 
 

@@ -110,10 +110,15 @@ def contrast(samples: Sequence[np.ndarray], quantity: Any, bound: float) -> Cont
         return float(stats.norm.ppf(np.clip(share, 1 / _RESAMPLES, 1 - 1 / _RESAMPLES)))
 
     bias = normal(((drawn < value).mean() + (drawn <= value).mean()) / 2)
-    off = normal(((drawn < bound).mean() + (drawn <= bound).mean()) / 2) - bias
-    p_above = float(np.clip(stats.norm.cdf(off / (1 + acceleration * off) - bias), 1 / _RESAMPLES, 1 - 1 / _RESAMPLES))
+    error = float(drawn.std(ddof=1))
+    below = ((drawn < bound).mean() + (drawn <= bound).mean()) / 2
+    # Beyond all resamples, as far as a normal distribution of their spread has it.
+    off = (normal(below) if 0 < below < 1 else (bound - value) / error) - bias
+    stretched = 1 + acceleration * off
+    at = off / stretched if stretched > 0 else np.copysign(np.inf, off)
+    p_above = float(np.clip(stats.norm.cdf(at - bias), 1 / _RESAMPLES, 1 - 1 / _RESAMPLES))
     low, high = done.confidence_interval
-    return Contrast(value, float(low), float(high), p_above, 1 - p_above, float(drawn.std(ddof=1)))
+    return Contrast(value, float(low), float(high), p_above, 1 - p_above, error)
 
 
 def log_ratio_of_means(one: np.ndarray, other: np.ndarray, axis: int = -1) -> Any:

@@ -18,6 +18,8 @@ NEAR = 1.25
 #: A range is of so many settings or more.
 _LEAST = 3
 _RANGE_APART = ("model", "data", "correlation")
+#: Swept keys that make another task of it, not another way to train for the same one.
+_OTHER_TASKS = ("data.", "training.steps", "training.window")
 
 
 class Components(NamedTuple):
@@ -44,10 +46,16 @@ def components(losses: np.ndarray) -> Components:
 
 
 def ranges(cells: Sequence[SweptCell]) -> dict[tuple[Any, ...], list[SweptCell]]:
-    """The cells of each model, law and correlation, by these, where they span a range of other settings."""
+    """The cells of each model, law and correlation, by these, where they span a range of other settings.
+
+    A law has the name of its swept settings, too; a correlation that a law does not have is NaN.
+    """
     found: dict[tuple[Any, ...], list[SweptCell]] = {}
     for cell in cells:
-        found.setdefault(tuple(cell.keys[key] for key in _RANGE_APART), []).append(cell)
+        swept = [f"{key} {value}" for key, value in cell.swept.items() if key.startswith(_OTHER_TASKS)]
+        correlation = cell.keys["correlation"]
+        law, p = ", ".join([cell.cell.data, *swept]), np.nan if correlation is None else correlation
+        found.setdefault((cell.cell.model, law, p), []).append(cell)
     return {key: of_range for key, of_range in found.items() if len(of_range) >= _LEAST}
 
 
@@ -58,9 +66,14 @@ def relative(of_range: Sequence[SweptCell], runs: pd.DataFrame) -> np.ndarray:
         of_range: cells of one model, law and correlation.
         runs: `runs.parquet`, of one task.
     """
-    losses = [_losses(cell, runs) for cell in of_range]
-    means = [sample[np.isfinite(sample)].mean() for sample in losses if np.isfinite(sample).any()]
-    return np.concatenate(losses) / min(means, default=np.nan)
+    best = min(_mean(cell, runs) for cell in of_range)
+    return np.concatenate([_losses(cell, runs) for cell in of_range]) / (best if np.isfinite(best) else np.nan)
+
+
+def _mean(cell: SweptCell, runs: pd.DataFrame) -> float:
+    """Mean final loss; infinite if a run diverged."""
+    losses = _losses(cell, runs)
+    return float(losses.mean()) if len(losses) else np.inf
 
 
 def _losses(cell: SweptCell, runs: pd.DataFrame) -> np.ndarray:
@@ -73,12 +86,12 @@ def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Dat
 
     Columns: model, data, correlation, settings, best (the lowest mean of a setting), near_settings and near_runs
     (shares at most `NEAR` times that), and of the runs at the best learning rate, where they are crossed, standard
-    deviations by cause: sd_initializer (or whatever else was swept), sd_data, sd_init, sd_rest.
+    deviations by cause: sd_setting (the initialiser, or whatever else was swept), sd_data, sd_init, sd_rest.
     """
     runs = runs[runs["task"] == 1]
     rows = []
     for key, of_range in ranges(cells).items():
-        means = np.array([_losses(cell, runs).mean() for cell in of_range])
+        means = np.array([_mean(cell, runs) for cell in of_range])
         near = relative(of_range, runs) <= NEAR
         best = means.min()
         rows.append(
@@ -86,7 +99,7 @@ def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Dat
                 **dict(zip(_RANGE_APART, key, strict=True)),
                 "settings": len(of_range),
                 "best": best,
-                "near_settings": float((means <= NEAR * best).mean()),
+                "near_settings": float((means <= NEAR * best).mean()) if np.isfinite(best) else 0.0,
                 "near_runs": float(near.mean()),
                 **_causes([cell for cell in of_range if _rate(cell) == _rate(of_range[int(means.argmin())])], runs),
             }
@@ -131,19 +144,30 @@ def _rate(cell: SweptCell) -> Any:
     return cell.keys["learning_rate"]
 
 
+def _crossed(cell: SweptCell, runs: pd.DataFrame) -> np.ndarray | None:
+    """Final losses `(data seeds, init seeds)` of crossed runs; None if any is missing, or if either seed is but one."""
+    crossed = cell.cell.settings.get("crossed")
+    if not crossed:
+        return None
+    mine = runs[(runs["cell"] == cell.cell.identity) & ~runs["diverged"]]
+    seeds = {"data": mine["seed"] // crossed, "init": mine["seed"] % crossed}
+    matrix = mine.assign(**seeds).pivot(index="data", columns="init", values="final_loss").to_numpy(float)
+    return matrix if min(matrix.shape) > 1 and np.isfinite(matrix).all() else None
+
+
 def _causes(cells: Sequence[SweptCell], runs: pd.DataFrame) -> dict[str, float]:
     """Standard deviations by cause of the crossed runs of cells with one learning rate."""
     matrices = []
     for cell in cells:
-        crossed, losses = cell.cell.settings.get("crossed"), _losses(cell, runs)
-        if not crossed or len(losses) < 2 * crossed or len(losses) % crossed or not np.isfinite(losses).all():
-            return dict.fromkeys(("sd_initializer", "sd_data", "sd_init", "sd_rest"), np.nan)
-        matrices.append(losses.reshape(-1, crossed))
+        matrix = _crossed(cell, runs)
+        if matrix is None:
+            return dict.fromkeys(("sd_setting", "sd_data", "sd_init", "sd_rest"), np.nan)
+        matrices.append(matrix)
     data, init, rest = np.mean([components(matrix) for matrix in matrices], axis=0)
     between = np.nan
     if len(matrices) > 1:
-        # Cells share their seeds, so their differences are free of what data and initial weights do to all alike.
+        # Cells share their data, whose effect cancels; the same init seed gives other weights with another initialiser.
         means = np.array([matrix.mean() for matrix in matrices])
-        between = means.var(ddof=1) - rest / matrices[0].size
-    causes = {"sd_initializer": between, "sd_data": data, "sd_init": init, "sd_rest": rest}
+        between = means.var(ddof=1) - init / matrices[0].shape[1] - rest / matrices[0].size
+    causes = {"sd_setting": between, "sd_data": data, "sd_init": init, "sd_rest": rest}
     return {cause: float(np.sqrt(max(variance, 0.0))) for cause, variance in causes.items()}

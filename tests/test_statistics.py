@@ -21,6 +21,17 @@ from mmoe_repro.statistics import (
 )
 
 
+def test_a_bound_beyond_all_resamples_is_surely_left_behind():
+    """Of skewed samples, too, whose acceleration would turn a far bound round."""
+    generator = np.random.default_rng(0)
+    for sample in (generator.exponential(1, 100), -generator.exponential(1, 100)):
+        for bound in (sample.mean() - 9, sample.mean() - 2):
+            found = contrast([sample], lambda one, axis: one.mean(axis=axis), bound)
+            assert found.p_above < 0.005 and found.p_below > 0.995
+        found = contrast([sample], lambda one, axis: one.mean(axis=axis), sample.mean() + 9)
+        assert found.p_above > 0.995
+
+
 def test_mean_and_its_interval():
     sample = np.random.default_rng(0).normal(3, 2, 400)
     estimate = bootstrap(sample)

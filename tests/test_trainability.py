@@ -53,10 +53,26 @@ def test_a_range_is_compared_with_its_own_best():
     cells, runs = [one for one, _ in losses], runs_of(losses)
     assert list(ranges(cells)) == [("mmoe", "law", 0.5)], "one setting is no range"
     (row,) = trainability_table(cells, runs).to_dict("records")
-    assert (row["settings"], row["best"]) == (3, 1.0)
+    assert (row["settings"], row["best"]) == (3, 1.0), "a setting with a diverged run is not the best"
     assert row["near_settings"] == pytest.approx(2 / 3) and row["near_runs"] == pytest.approx(9 / 12)
     assert (relative(cells[:3], runs) <= NEAR).sum() == 9
     assert np.isnan(row["sd_data"]), "not crossed"
+
+
+def test_laws_and_lengths_of_training_are_no_range():
+    for key in ("data.noise_variance", "training.steps"):
+        cells = [cell("mmoe", 0.1, "a") for _ in range(3)]
+        for value, one in enumerate(cells):
+            one.swept = {key: value}
+        assert not ranges(cells)
+
+
+def test_a_law_without_a_correlation_has_ranges_too():
+    cells = [cell("mmoe", rate, "a") for rate in (0.1, 0.01, 0.001)]
+    for one in cells:
+        del one.cell.settings["data"]["correlation"]
+    ((_, law, p),) = ranges(cells)
+    assert law == "law" and np.isnan(p)
 
 
 def test_settings_are_compared_with_the_first_in_pairs():
@@ -86,6 +102,6 @@ def test_causes_are_told_apart_at_the_best_rate():
     losses = [(cell("mmoe", 0.1, name, 2), at + base) for name, at in (("a", 1.0), ("b", 1.5))]
     losses += [(cell("mmoe", 0.01, "a", 2), 5 + 3 * base)]
     (row,) = trainability_table([one for one, _ in losses], runs_of(losses)).to_dict("records")
-    assert row["sd_initializer"] == pytest.approx(np.std([1.0, 1.5], ddof=1))
+    assert row["sd_setting"] == pytest.approx(np.sqrt(0.125 - 0.0002 / 2)), "less what initial weights do"
     assert row["sd_data"] == pytest.approx(0.1) and row["sd_init"] == pytest.approx(np.std([0, 0.02], ddof=1))
     assert row["sd_rest"] == pytest.approx(0, abs=1e-9)

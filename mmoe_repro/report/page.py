@@ -23,6 +23,8 @@ from mmoe_repro.verdicts import Judged, adding
 
 #: The law whose training was fitted to the figures that the claims are about.
 _FITTED = "recovered"
+#: What a claim's bounds are called in `conf/claims/paper.yaml`.
+_BOUNDS = ("ratio", "margin", "best_of")
 #: Headings, and rows of text.
 Table = tuple[list[str], list[list[str]]]
 
@@ -88,6 +90,7 @@ def render(
         claims=_claims(judged, claims),
         level=f"{claims['level']:g}",
         enough=f"{ENOUGH:.0%}",
+        crossed=any(cell.cell.settings.get("crossed") for cell in swept.cells),
         short=[f"{kind} {_mark(kind, fewest).strip()}" for kind in ("mean", "sd") if _mark(kind, fewest)],
         adding=adding(swept.command) if untested else "",
         against_correlation=pictures.against_correlation(series, runs, measures),
@@ -132,7 +135,8 @@ def _claims(judged: Sequence[Judged], claims: Mapping[str, Any]) -> list[dict[st
         name = verdicts[0].id
         untested = all(one.verdict == "untested" for one in verdicts)
         told = [{**of_groups[0], "label": "at every setting"}] if untested and len(of_groups) > 1 else of_groups
-        says, reason = verdicts[0].says, claims[name]["reason"]
+        bounds = [f"{key.replace('_', ' ')} {value:g}, " for key, value in claims[name].items() if key in _BOUNDS]
+        says, reason = verdicts[0].says, f"{''.join(bounds)}since {claims[name]['reason']}"
         found.append({"id": name, "says": says, "reason": reason, "of_groups": of_groups, "told": told})
     return found
 
@@ -190,7 +194,8 @@ def _p(value: float) -> str:
 
 def _live_units(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Series:
     """How many units of a run's tower are alive; NaN for a model without towers."""
-    widths = {cell.cell.identity: (cell.cell.settings["model"].get("tower") or [np.nan])[-1] for cell in cells}
+    towers = {cell.cell.identity: cell.cell.settings["model"].get("tower") or np.nan for cell in cells}
+    widths = {cell: tower[-1] if isinstance(tower, list) else tower for cell, tower in towers.items()}
     return ((1 - runs["dead_units"]) * runs["cell"].map(widths).astype(float)).round()
 
 
@@ -214,13 +219,13 @@ def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> Table:
 def _trainability(table: pd.DataFrame) -> Table:
     """`trainability.csv` for readers."""
     header = ["model", "data", "task correlation", "settings", "best mean loss", "settings near it", "runs near it"]
-    causes = ["sd of the initialiser", "sd of the data", "sd of the initial weights", "sd of what is left"]
+    causes = ["sd of the setting", "sd of the data", "sd of the initial weights", "sd of what is left"]
     known = len(table) > 0 and bool(table["sd_data"].notna().any())
     rows = []
     for _, row in table.iterrows():
-        cells = [NAMES.get(row["model"], row["model"]), row["data"], f"{row['correlation']:g}", f"{row['settings']}"]
+        cells = [NAMES.get(row["model"], row["model"]), row["data"], f"{row['correlation']:g}", str(row["settings"])]
         cells += [f"{row['best']:.4f}", f"{row['near_settings']:.0%}", f"{row['near_runs']:.0%}"]
-        sds = [row[f"sd_{cause}"] for cause in ("initializer", "data", "init", "rest")]
+        sds = [row[f"sd_{cause}"] for cause in ("setting", "data", "init", "rest")]
         rows.append(cells + ([_number(sd, 2) for sd in sds] if known else []))
     return header + (causes if known else []), rows
 

@@ -29,8 +29,8 @@ def _dash(one: Series) -> str:
     return " ".join(str(3 * length) for length in one.line[1]) if isinstance(one.line, tuple) else ""
 
 
-def _title(correlation: float) -> str:
-    return "all runs" if np.isnan(correlation) else f"task correlation {correlation:g}"
+def _title(correlation: float | None) -> str:
+    return "all runs" if correlation is None or np.isnan(correlation) else f"task correlation {correlation:g}"
 
 
 def forest(title: str, comparisons: Sequence[Comparison]) -> Chart:
@@ -83,7 +83,8 @@ def against_correlation(
         measures: label, column and estimate of each panel.
     """
     correlations = correlations_of(series)
-    pad = 0.06 * (np.ptp(correlations) or 1.0)
+    places = {p: 0.0 if np.isnan(p) else p for p in correlations}  # a law may have no correlation
+    pad = 0.06 * (np.ptp(list(places.values())) or 1.0)
     panels, seen = [], []
     for label, column, estimate in measures:
         of_series = {
@@ -92,19 +93,20 @@ def against_correlation(
             for one in series
         }  # fmt: skip
         tops = [value for by in of_series.values() for found in by.values() for value in found if np.isfinite(value)]
-        ends = (min(correlations) - pad, max(correlations) + pad)
-        x = Axis("task correlation", *ends, at=tuple(correlations))
+        ends = (min(places.values()) - pad, max(places.values()) + pad)
+        x = Axis("task correlation", *ends, at=tuple(p for p in correlations if np.isfinite(p)) or (np.inf,))
         panel = Panel(label, x, Axis("loss of task 1", 0.0, 1.05 * max(tops, default=1.0)))
         for position, one in enumerate(series):
             nudge = pad * 0.12 * (position - (len(series) - 1) / 2)
             points = of_series[one.label]
             values = [found.value for found in points.values()]
-            panel.line(np.array(list(points)) + nudge, values, one.color, _dash(one))
+            panel.line(np.array([places[p] for p in points]) + nudge, values, one.color, _dash(one))
             for p, found in points.items():
-                panel.interval((p + nudge, found.low), (p + nudge, found.high), one.color)
-                panel.point(p + nudge, found.value, one.color)
+                at = places[p] + nudge
+                panel.interval((at, found.low), (at, found.high), one.color)
+                panel.point(at, found.value, one.color)
                 told = f"{found.value:.4f} (95 %: {found.low:.4f} – {found.high:.4f})"
-                panel.tip(p + nudge, found.value, f"{one.label}, {_title(p)}\n{told}")
+                panel.tip(at, found.value, f"{one.label}, {_title(p)}\n{told}")
                 if np.isfinite(found.value):
                     seen.append(f"{one.label} at {p:g} {found.value:.3f}")
         panels.append(panel)
@@ -229,7 +231,7 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
                 seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
     legend = [(_live(live), color, "bar") for live, color in LIVE.items()]
     legend += [("the paper's Figure 5", "#7F7F7F", "outline")] if of_paper else []
-    caption = "Final losses of task 1. A unit is alive if it is above 0 on any of the 10,000 test examples."
+    caption = "Final losses of task 1. A unit is alive unless it is 0 on all 10,000 test examples."
     return Chart(caption, "; ".join(seen), panels, legend)
 
 
@@ -290,7 +292,8 @@ def live_units_over_training(cells: Sequence[SweptCell], runs: pd.DataFrame) -> 
         cells: of the sweep.
         runs: `runs.parquet`, of one task, with `live_units`.
     """
-    if any(list(cell.swept) != ["training.steps"] for cell in cells) or runs["live_units"].isna().all():
+    several = any(len({cell.keys[key] for cell in cells}) > 1 for key in ("data", "learning_rate"))
+    if several or any(list(cell.swept) != ["training.steps"] for cell in cells) or runs["live_units"].isna().all():
         return None
     means = runs.groupby("cell")["live_units"].agg(["mean", "std", "size"])
     models = list(dict.fromkeys(cell.cell.model for cell in cells))
@@ -298,7 +301,7 @@ def live_units_over_training(cells: Sequence[SweptCell], runs: pd.DataFrame) -> 
     x = Axis("step", 0.8 * steps[0], 1.25 * steps[-1], log=True)
     y = Axis("live units of the tower", 0, 1.05 * float(means["mean"].max()))
     panels, seen = [], []
-    for p in sorted({cell.keys["correlation"] for cell in cells}):
+    for p in dict.fromkeys(cell.keys["correlation"] for cell in cells):
         panel = Panel(_title(p), x, y)
         for model in models:
             of_model = [cell for cell in cells if cell.cell.model == model and cell.keys["correlation"] == p]
@@ -312,7 +315,7 @@ def live_units_over_training(cells: Sequence[SweptCell], runs: pd.DataFrame) -> 
                 panel.interval((step, mean - half), (step, mean + half), color)
                 panel.point(step, mean, color)
                 panel.tip(step, mean, f"{name} after {step:,} steps\n{mean:.2f} live units (±{half:.2f})")
-            seen.append(f"{name} at {p:g} from {mine['mean'].iloc[0]:.1f} to {mine['mean'].iloc[-1]:.1f}")
+            seen.append(f"{name}, {_title(p)}, from {mine['mean'].iloc[0]:.1f} to {mine['mean'].iloc[-1]:.1f}")
         panels.append(panel)
     legend = [(NAMES.get(model, model), color_of(model, models), "line") for model in models]
     caption = "Mean over runs, after trainings of so many steps, of which a shorter is the beginning of a longer one."

@@ -62,7 +62,7 @@ def _beside(folders: Sequence[str]) -> dict[str, dict[str, str]]:
     for folder in map(Path, folders):
         if not (folder / "verdicts.csv").is_file():
             raise UsageError(f"beside: {folder} has no verdicts.csv")
-        found.update(beside(folder.name, pd.read_csv(folder / "verdicts.csv")))
+        found.update(beside(str(folder), pd.read_csv(folder / "verdicts.csv")))
     return found
 
 
