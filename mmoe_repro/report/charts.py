@@ -1,7 +1,7 @@
 """The page's charts: small SVGs, one a panel, which the page lays out, colours and explains when pointed at.
 
-Drawn here and not by a library, since a page then needs no script to be read, weighs little, and takes a tenth of a
-second at the end of every sweep.
+Drawn here and not by a library, since a page then needs no script to be read, weighs little, and takes a second at
+the end of every sweep.
 """
 
 import json
