@@ -155,6 +155,12 @@ def test_mistakes(run, arguments, says):
     assert says in outcome.err and outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [("--cfg", "job"), ("results/x", "--cfg", "job"), ("--help",)])
+def test_flags_that_take_a_value_keep_it(run, arguments):
+    outcome = run("report", *arguments)
+    assert outcome.status == 0 and "fail_on" in outcome.out, outcome.err
+
+
 @pytest.fixture
 def browser():
     """A headless Chromium that notes what it asks of the network."""
