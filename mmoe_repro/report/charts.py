@@ -162,7 +162,7 @@ class Chart:
         caption: what they show, for everyone.
         alternative: what can be seen there, for those who cannot see it.
         panels: in reading order.
-        legend: labels with a colour and a kind of mark, `line`, `dashed`, `bar` or `outline`.
+        legend: labels with a colour and a kind of mark, `line` and its dashes, `bar` or `outline`.
     """
 
     caption: str

@@ -21,7 +21,7 @@ _ROW, _FRAME = 22, 70
 
 
 def _legend(series: Sequence[Series]) -> list[tuple[str, str, str]]:
-    return [(one.label, one.color, "line") for one in series]
+    return [(one.label, one.color, f"line {_dash(one)}") for one in series]
 
 
 def _dash(one: Series) -> str:
@@ -155,7 +155,7 @@ def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart | None:
         for step, lines in told.items():
             panel.tip(step, np.sqrt(top * bottom), "\n".join([f"step {step:,.0f}", *lines]))
         panels.append(panel)
-    legend = [*_legend(series), *([("the paper's Figure 4", "#7F7F7F", "dashed")] if of_paper else [])]
+    legend = [*_legend(series), *([("the paper's Figure 4", "#7F7F7F", "line 2 3")] if of_paper else [])]
     caption = "Mean training loss of task 1 over runs, on a logarithmic scale; the band holds the middle 80 % of them."
     return Chart(caption, "; ".join(seen), panels, legend)
 
@@ -188,7 +188,7 @@ def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
             told = [f"{NAMES.get(model, model)} {share[i]:.0%}" for model, share in shares.items()]
             panel.tip(factor, 0.5, "\n".join([f"at most {factor:.2f} times the best", *told]))
         panels.append(panel)
-    legend = [(NAMES.get(model, model), colors[model], "line") for model in models]
+    legend = [(NAMES.get(model, model), colors[model], "line ") for model in models]
     caption = "Runs of all settings tried, each model's by the lowest mean of its own settings at this correlation."
     return Chart(caption, "; ".join(seen), panels, legend) if panels else None
 
@@ -317,6 +317,6 @@ def live_units_over_training(cells: Sequence[SweptCell], runs: pd.DataFrame) -> 
                 panel.tip(step, mean, f"{name} after {step:,} steps\n{mean:.2f} live units (±{half:.2f})")
             seen.append(f"{name}, {_title(p)}, from {mine['mean'].iloc[0]:.1f} to {mine['mean'].iloc[-1]:.1f}")
         panels.append(panel)
-    legend = [(NAMES.get(model, model), color_of(model, models), "line") for model in models]
+    legend = [(NAMES.get(model, model), color_of(model, models), "line ") for model in models]
     caption = "Mean over runs, after trainings of so many steps, of which a shorter is the beginning of a longer one."
     return Chart(caption, "; ".join(seen), panels, legend)

@@ -197,7 +197,7 @@ def test_in_a_browser(written, browser):
 
     # A chart tells its numbers to a pointer and to a keyboard.
     told = browser.find_element("id", "told")
-    curves = browser.find_element("css selector", "#curves ~ figure svg")
+    curves = browser.find_element("css selector", "#curves ~ figure .panels svg")
     curves.send_keys(Keys.ARROW_RIGHT)
     assert "step 0" in told.text and "Shared-Bottom" in told.text
     curves.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
