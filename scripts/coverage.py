@@ -4,7 +4,7 @@
     python scripts/coverage.py --trials 20 --tables verdicts    a look at one of them
 
 Intervals: `mmoe_repro/coverage.csv`, which the report reads. Verdicts: `results/coverage/verdicts.csv`; the parts of a
-claim are put at their bounds, where a verdict of reproduced or contradicted is wrong. Of contradicted that is the worst case;
+claim are put at their bounds, where a verdict of reproduced or contradicted is wrong. Of contradicted it is the worst;
 of reproduced, for which all parts have to hold, it is not: one part at its bound and the others well inside are worse.
 Samples are of a normal and an exponential distribution and of the paper's own Figure 5. The Monte Carlo error is that
 of a share of so many trials.
