@@ -70,15 +70,21 @@ def verdicts_table(judged: Sequence[Judged]) -> pd.DataFrame:
 
 
 def _judge(settings: Mapping[str, Any], cells: Sequence[SweptCell], runs: pd.DataFrame) -> list[Verdict]:
-    losses: dict[str, dict[Key, pd.Series]] = {"final_loss": {}, "test_loss": {}}
-    pearson = {}
-    for cell in cells:
-        model, correlation = cell.cell.model, cell.keys["correlation"]
-        mine = runs[runs["cell"] == cell.cell.identity].set_index("seed")
-        for column, by_cell in losses.items():
-            by_cell[model, correlation] = mine[column]
-        pearson[correlation] = label_pearson(cell)
-    return judge(settings, losses, pearson)
+    of_cells = {(cell.cell.model, cell.keys["correlation"]): runs[runs["cell"] == cell.cell.identity] for cell in cells}
+    return judge_runs(settings, of_cells, {cell.keys["correlation"]: label_pearson(cell) for cell in cells})
+
+
+def judge_runs(
+    settings: Mapping[str, Any], runs: Mapping[Key, pd.DataFrame], label_pearson: Mapping[float, float]
+) -> list[Verdict]:
+    """Judge the claims on the runs of each cell; arguments as of `judge`.
+
+    `runs` are a row each, of one task, without diverged ones.
+    """
+    by_seed = {key: of_cell.set_index("seed") for key, of_cell in runs.items()}
+    columns = ("final_loss", "test_loss")
+    losses = {column: {key: of_cell[column] for key, of_cell in by_seed.items()} for column in columns}
+    return judge(settings, losses, label_pearson)
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

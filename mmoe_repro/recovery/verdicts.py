@@ -12,12 +12,12 @@ import pandas as pd
 from hydra.utils import instantiate
 
 from mmoe_repro.cell import open_store
-from mmoe_repro.claims import CORRELATIONS, MODELS, Key, judge
+from mmoe_repro.claims import CORRELATIONS, MODELS, Key
 from mmoe_repro.config import Cell
 from mmoe_repro.recovery.answer import Candidate
 from mmoe_repro.recovery.score import Curve
 from mmoe_repro.results import load
-from mmoe_repro.verdicts import Judged, verdicts_table
+from mmoe_repro.verdicts import Judged, judge_runs, verdicts_table
 
 
 def claimed_cells(candidate: Candidate) -> dict[Key, Cell]:
@@ -41,14 +41,11 @@ def judge_candidates(
     """
     judged = []
     for candidate in candidates:
-        losses: dict[str, dict[Key, pd.Series]] = {"final_loss": {}, "test_loss": {}}
-        pearson = {}
+        runs, pearson = {}, {}
         for key, cell in claimed_cells(candidate).items():
             stored, missing = load(open_store(results, cell), list(seeds))
             assert not missing
-            mine = stored[(stored["task"] == 1) & ~stored["diverged"]].set_index("seed")
-            for column, by_cell in losses.items():
-                by_cell[key] = mine[column]
+            runs[key] = stored[(stored["task"] == 1) & ~stored["diverged"]]
             pearson[key[1]] = instantiate(cell.settings["data"]).label_pearson
-        judged.append(Judged({"setting": candidate.name}, [], judge(claims, losses, pearson)))
+        judged.append(Judged({"setting": candidate.name}, [], judge_runs(claims, runs, pearson)))
     return verdicts_table(judged)
