@@ -19,6 +19,7 @@ from mmoe_repro.plots import (
     Series,
     color_of,
     correlations_of,
+    histogram_bins,
     legend_below,
     plain_log,
     save,
@@ -127,11 +128,7 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame, down: bool) -> Fig
     figure = Figure(figsize=(max(6.5, 2.6 * shape[1] + 1.2), height * shape[0] + 1.5))
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     published = paper.table("figure5")
-    losses = runs["final_loss"].to_numpy(float)
-    # The paper's bins, unless this law's losses lie elsewhere.
-    top = float(np.quantile(losses, 0.995)) if losses.size else 1.0
-    like_paper = 0.1 <= top <= 1.5
-    edges = np.arange(0, max(top, 0.64) + 1 / 30, 1 / 30) if like_paper else np.linspace(0, top, 25)
+    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float))
     for row, correlation in zip(panels.T if down else panels, correlations, strict=True):
         for axes, one in zip(row, series, strict=True):
             sample = runs.loc[runs["cell"] == one.cells.get(correlation), "final_loss"].to_numpy(float)

@@ -8,7 +8,7 @@ import pandas as pd
 from mmoe_repro import paper
 from mmoe_repro.claims import Comparison
 from mmoe_repro.names import NAMES
-from mmoe_repro.plots import COLORS, Series, color_of, correlations_of
+from mmoe_repro.plots import COLORS, Series, color_of, correlations_of, histogram_bins
 from mmoe_repro.report.charts import Axis, Chart, Panel
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate
@@ -201,10 +201,7 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
         runs: `runs.parquet`, of one task, with `live_units`.
     """
     published = paper.table("figure5")
-    finals = runs["final_loss"].to_numpy(float)
-    top = float(np.quantile(finals, 0.995)) if finals.size else 1.0
-    like_paper = 0.1 <= top <= 1.5
-    edges = np.arange(0, max(top, 0.64) + 1 / 30, 1 / 30) if like_paper else np.linspace(0, top, 25)
+    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float))
     panels, seen, of_paper = [], [], False
     for one in series:
         for p, cell in one.cells.items():
