@@ -24,7 +24,7 @@ from mmoe_repro.config import Cell, check, check_name, read_claims
 from mmoe_repro.errors import UsageError
 from mmoe_repro.progress import ProgressBar
 from mmoe_repro.recovery import figures, laws, search, verdicts
-from mmoe_repro.recovery.answer import Candidate, reference, write_options
+from mmoe_repro.recovery.answer import REFERENCE, Candidate, reference, write_options
 from mmoe_repro.recovery.laws import Fit
 from mmoe_repro.recovery.score import CURVES, Curve, Readout, best_readout, distances, name, readouts, score
 from mmoe_repro.results import load
@@ -58,10 +58,10 @@ def run(config: DictConfig, hydra: Any) -> None:
     confirmed = _confirm(results, candidates, config.runs, workers)
     print(_shown(confirmed))
     _judge(results, candidates, config.runs, claims, workers)
-    (default,) = confirmed.loc[confirmed["name"] == reference().name, "score"]
-    best = confirmed[confirmed["name"] != reference().name].iloc[0]
+    (before,) = confirmed.loc[confirmed["name"] == REFERENCE, "score"]
+    best = confirmed[confirmed["name"] != REFERENCE].iloc[0]
     (candidate,) = [one for one in candidates if one.name == best["name"]]
-    print(f"Setting {candidate.name} is {'nearer' if best['score'] < default else 'no nearer'} than the default one\n")
+    print(f"Setting {candidate.name} is {'nearer' if best['score'] < before else 'no nearer'} than {REFERENCE}\n")
     _draw(results, table, candidate, best)
     write_options(results / "conf", results.name, candidate)
     print(f"Tables   {results}/laws.csv, search.csv, confirmed.csv")
@@ -191,7 +191,7 @@ def _candidates(table: pd.DataFrame, fits: Sequence[Fit], count: int) -> list[Ca
 def _confirm(results: Path, candidates: Sequence[Candidate], runs: int, workers: int) -> pd.DataFrame:
     """Train the candidates on seeds that the search did not see.
 
-    All get a fifth of the runs; the best of each kind of law gets all, and so does the default setting.
+    All get a fifth of the runs; the best of each kind of law gets all, and so does the reference.
     """
     some = _some(runs)
     _train(results, _cells(candidates), some, workers)

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,12 @@ class Setting:
         return 6 if self.batch_size <= 32 else 4
 
 
-_composed: dict[str, dict[str, Any]] = {}
-
-
-def base(model: str) -> dict[str, Any]:
-    """The settings of a sweep's cell by default."""
-    if model not in _composed:
-        config.register()
-        with initialize_config_dir(str(config.folder()), version_base="1.3"):
-            composed = compose("sweep", [f"model={model}"])
-        _composed[model] = config.cell_settings(composed)
-    return _composed[model]
+@cache
+def base(model: str, experiment: str = "default") -> dict[str, Any]:
+    """The settings of a cell of an experiment, by default those of a sweep that is told nothing."""
+    config.register()
+    with initialize_config_dir(str(config.folder()), version_base="1.3"):
+        return config.cell_settings(compose("sweep", [f"experiment={experiment}", f"model={model}"]))
 
 
 def suggest(trial: optuna.Trial | optuna.trial.FixedTrial, laws: Sequence[Fit]) -> Setting:
