@@ -197,6 +197,7 @@ class SweepConfig:
     data_seed: int | None = None
     init_seed: int | None = None
     crossed: int | None = None
+    paper_loss: float = 1.0
     workers: int | None = None
 
 
@@ -306,6 +307,7 @@ class Job:
         workers: processes; None for one per core.
         overrides: what the job was told, by key.
         claims: by what the paper's claims are judged; see `conf/claims/paper.yaml`.
+        paper_loss: how many squared errors a loss of the paper is taken to be.
     """
 
     cell: Cell
@@ -315,6 +317,7 @@ class Job:
     workers: int | None
     overrides: dict[str, str]
     claims: dict[str, Any]
+    paper_loss: float
 
 
 def check(key: str, value: Any, holds: bool, allowed: str) -> None:
@@ -362,6 +365,8 @@ def _check_ranges(config: DictConfig) -> None:
     free = config.data_seed is None and config.init_seed is None
     check("crossed", crossed, crossed is None or (crossed >= 2 and free), "at least 2 without other seeds, or null")
     check("workers", config.workers, config.workers is None or config.workers >= 1, "at least 1, or null")
+    paper_loss = config.paper_loss
+    check("paper_loss", paper_loss, 0 < paper_loss < math.inf, "a positive number")
     check_name(config.name)
     check("training.steps", training.steps, training.steps >= 1, "at least 1")
     check("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1")
@@ -463,4 +468,5 @@ def read_job(config: DictConfig, choices: dict[str, str], results: Path, overrid
         workers=config.workers,
         overrides=dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item),
         claims=read_claims(config),
+        paper_loss=config.paper_loss,
     )

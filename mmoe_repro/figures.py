@@ -40,6 +40,7 @@ def draw(
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     gates: pd.DataFrame,
+    paper_loss: float,
 ) -> list[Path]:
     """Draw all figures of a sweep.
 
@@ -50,6 +51,7 @@ def draw(
         runs: `runs.parquet`.
         curves: `curves.parquet`.
         gates: `gates.parquet`, or no rows.
+        paper_loss: how many squared errors a loss of the paper is.
 
     Returns:
         the PNG files.
@@ -60,8 +62,8 @@ def draw(
     many = len(series) > _OVERLAID
     against_correlation = _rows if many else _against_correlation
     figures: dict[str, Callable[[], Figure]] = {
-        "curves": partial(_curves_by_series if many else _curves, series, curves),
-        "histograms": partial(_histograms, series, runs, down=many),
+        "curves": partial(_curves_by_series, series, curves) if many else partial(_curves, series, curves, paper_loss),
+        "histograms": partial(_histograms, series, runs, paper_loss, down=many),
         "spread": partial(
             against_correlation,
             series,
@@ -89,11 +91,11 @@ def draw(
     return save(folder, figures)
 
 
-def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
+def _curves(series: Sequence[Series], curves: pd.DataFrame, paper_loss: float) -> Figure:
     correlations = correlations_of(series)
     figure = Figure(figsize=(max(6.5, 3.2 * len(correlations) + 0.8), 4.2))
     panels = figure.subplots(1, len(correlations), sharex=True, sharey=True, squeeze=False)[0]
-    published = paper.table("figure4")
+    published = paper.in_squared_errors("figure4", paper_loss)
     for axes, correlation in zip(panels, correlations, strict=True):
         for one in series:
             mine = curves[curves["cell"] == one.cells.get(correlation)]
@@ -106,7 +108,7 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
         for model in dict.fromkeys(one.model for one in series):
             of_paper = published[(published["correlation"] == correlation) & (published["model"] == model)]
             if not of_paper.empty:
-                label = f"{NAMES[model]}, paper's Figure 4"
+                label = f"{NAMES[model]}, {paper.legend('figure4', paper_loss)}"
                 axes.plot(of_paper["step"], of_paper["mean_loss"], "--", color=COLORS[model], lw=1, label=label)
         axes.set_title(f"task correlation {correlation:g}")
         axes.set_xlabel("step")
@@ -120,15 +122,15 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def _histograms(series: Sequence[Series], runs: pd.DataFrame, down: bool) -> Figure:
+def _histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float, down: bool) -> Figure:
     """A panel per series and correlation; the series next to one another, or one below the other."""
     correlations = correlations_of(series)
     shape = (len(series), len(correlations)) if down else (len(correlations), len(series))
     height = 0.9 if down else 1.7
     figure = Figure(figsize=(max(6.5, 2.6 * shape[1] + 1.2), height * shape[0] + 1.5))
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
-    published = paper.table("figure5")
-    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float))
+    published = paper.in_squared_errors("figure5", paper_loss)
+    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float), paper_loss)
     for row, correlation in zip(panels.T if down else panels, correlations, strict=True):
         for axes, one in zip(row, series, strict=True):
             sample = runs.loc[runs["cell"] == one.cells.get(correlation), "final_loss"].to_numpy(float)
@@ -139,7 +141,8 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame, down: bool) -> Fig
             of_paper = published[(published["correlation"] == correlation) & (published["model"] == one.model)]
             if like_paper and not of_paper.empty:
                 bins = [*of_paper["bin_left"], of_paper["bin_right"].iloc[-1]]
-                axes.stairs(of_paper["fraction"], bins, color="black", lw=1, ls="--", label="paper's Figure 5")
+                label = paper.legend("figure5", paper_loss)
+                axes.stairs(of_paper["fraction"], bins, color="black", lw=1, ls="--", label=label)
             axes.set_xlim(edges[0], edges[-1])
     of_series, of_correlations = [one.label for one in series], [f"task correlation {p:g}" for p in correlations]
     for axes, title in zip(panels[0], of_correlations if down else of_series, strict=True):

@@ -18,3 +18,20 @@ def table(name: str) -> pd.DataFrame:
     """
     with (files("mmoe_repro") / "paper_data" / f"{name}.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file)
+
+
+def in_squared_errors(figure: str, paper_loss: float) -> pd.DataFrame:
+    """Figure 4 or 5 with its losses as squared errors.
+
+    Args:
+        figure: `figure4` or `figure5`.
+        paper_loss: how many squared errors a loss of the paper is, 0.5 if it halves them.
+    """
+    columns = ["mean_loss"] if figure == "figure4" else ["bin_left", "bin_right"]
+    return table(figure).assign(**{column: table(figure)[column] / paper_loss for column in columns})
+
+
+def legend(figure: str, paper_loss: float) -> str:
+    """What its losses are called where they are drawn over ours."""
+    scaled = "" if paper_loss == 1 else f", its losses × {1 / paper_loss:g}"
+    return f"the paper's Figure {figure[-1]}{scaled}"

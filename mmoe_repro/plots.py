@@ -114,11 +114,12 @@ def correlations_of(series: Sequence[Series]) -> list[float]:
     return sorted({correlation for one in series for correlation in one.cells})
 
 
-def histogram_bins(losses: np.ndarray) -> tuple[np.ndarray, bool]:
+def histogram_bins(losses: np.ndarray, paper_loss: float) -> tuple[np.ndarray, bool]:
     """Bin edges for a histogram of losses, and whether they are the paper's: unless this law's losses lie elsewhere."""
     top = float(np.quantile(losses, 0.995)) if losses.size else 1.0
-    like_paper = 0.1 <= top <= 1.5
-    return np.arange(0, max(top, 0.64) + 1 / 30, 1 / 30) if like_paper else np.linspace(0, top, 25), like_paper
+    like_paper, width = 0.1 <= top * paper_loss <= 1.5, 1 / 30 / paper_loss
+    edges = np.arange(0, max(top, 0.64 / paper_loss) + width, width) if like_paper else np.linspace(0, top, 25)
+    return edges, like_paper
 
 
 def plain_log(axes: Axes) -> None:

@@ -124,11 +124,12 @@ def _with_keys(cell: SweptCell, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def record(cells: list[SweptCell], results: Path, command: list[str]) -> dict[str, Any]:
-    """What `config.yaml` keeps of a sweep: the command, and each cell's settings and seeds."""
+def record(cells: list[SweptCell], results: Path, command: list[str], paper_loss: float) -> dict[str, Any]:
+    """What `config.yaml` keeps of a sweep: the command, how the paper is read, each cell's settings and seeds."""
     return {
         "command": " ".join(command),
         "results": results.name,
+        "paper_loss": paper_loss,
         "cells": [
             {
                 "folder": f"cells/{cell.cell.identity}",

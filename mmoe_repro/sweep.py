@@ -92,7 +92,7 @@ def finish(command: list[str]) -> int:
     failures = []
     try:
         failures += _train(_sweep.launched, stores)
-        missing = _write(merge(jobs), stores, results, command, jobs[0].claims)
+        missing = _write(merge(jobs), stores, command, jobs[0])
         if missing:
             failures.append(f"{missing} runs are missing; the same command goes on from here")
     except OSError as error:
@@ -154,11 +154,18 @@ def _train(jobs: Sequence[Job], stores: dict[str, CellStore]) -> list[str]:
 def _write(
     cells: list[SweptCell],
     stores: dict[str, CellStore],
-    results: Path,
     command: list[str],
-    claims: dict[str, Any],
+    of_all: Job,
 ) -> int:
-    """Write the tables and figures from what is stored, and show them; return how many runs are missing."""
+    """Write the tables and figures from what is stored, and show them; return how many runs are missing.
+
+    Args:
+        cells: of the sweep.
+        stores: theirs, by identity.
+        command: that repeats the sweep.
+        of_all: a job, for what all of them have in common.
+    """
+    results, paper_loss = of_all.results, of_all.paper_loss
     # Not before the training: they take memory that it may need.
     from mmoe_repro import figures, plots, tables, verdicts
     from mmoe_repro.report.conclusions import conclude
@@ -194,13 +201,13 @@ def _write(
         else:
             write_table(results / f"{name}.parquet", table)
     write_atomically(results / "losses.md", tables.as_markdown(losses).encode())
-    write_settings(results / "config.yaml", record(complete, results, command))
+    write_settings(results / "config.yaml", record(complete, results, command, paper_loss))
     environment = {**versions(), "platform": platform.platform(), "cores": cores()}
     write_atomically(results / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
     series = plots.series_of(complete, chosen)
-    drawn = figures.draw(results / "figures", complete, series, runs_all, curves_all, gates_all)
-    swept = Swept(complete, chosen, runs_all, curves_all, losses, command, environment)
-    table = conclude(results, swept, claims)
+    drawn = figures.draw(results / "figures", complete, series, runs_all, curves_all, gates_all, paper_loss)
+    swept = Swept(complete, chosen, runs_all, curves_all, losses, command, environment, paper_loss)
+    table = conclude(results, swept, of_all.claims)
     print(tables.as_text(losses))
     print(verdicts.as_text(table, command))
     _print_next_steps(losses, drawn, results)

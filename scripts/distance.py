@@ -1,12 +1,12 @@
 """How far stored sweeps are from the paper's Figures 3 to 5, as Markdown.
 
     python scripts/distance.py results/figure4
-    python scripts/distance.py results/recovery/figure4 results/recovery/figure3 --factor 0.5 --lowest
+    python scripts/distance.py results/recovery/figure4 results/recovery/figure3 --lowest
 
 One row per cell at a task correlation that the paper shows: the final mean beside the paper's, the root mean square of
 the log10 difference of the mean curves (Figure 4 from step 500 on), and the 1-Wasserstein distance of the final losses.
-A Shared-Bottom of bottom 16 is Figure 3's, any other cell Figure 4's. `--factor` and `--lowest` are what the paper's
-loss is taken to be, as in `mmoe_repro.recovery.score.Readout`.
+A Shared-Bottom of bottom 16 is Figure 3's, any other cell Figure 4's. The paper's loss is taken to be each sweep's
+`paper_loss`, and with `--lowest` a run's lowest so far.
 """
 
 import argparse
@@ -19,11 +19,13 @@ from omegaconf import OmegaConf
 from mmoe_repro.recovery.score import Curve, Readout, curve_distance, histogram, published, read
 
 
-def rows(results: Path, readout: Readout) -> list[list[str]]:
+def rows(results: Path, lowest: bool) -> list[list[str]]:
     """A row of text for each cell that the paper has a curve of."""
+    record = OmegaConf.load(results / "config.yaml")
+    readout = Readout(record.get("paper_loss", 1.0), batch=False, lowest=lowest)
     curves = pd.read_parquet(results / "curves.parquet")
     found = []
-    for cell in OmegaConf.load(results / "config.yaml")["cells"]:
+    for cell in record["cells"]:
         model, correlation = cell.model, cell.settings.data.correlation
         figure = "figure3" if cell.settings.model.get("bottom") == [16] else "figure4"
         curve = Curve(figure, model, correlation)
@@ -52,12 +54,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders of sweeps")
-    parser.add_argument("--factor", type=float, default=1.0, help="of the squared error")
     parser.add_argument("--lowest", action="store_true", help="the lowest loss so far")
     options = parser.parse_args()
-    readout = Readout(options.factor, batch=False, lowest=options.lowest)
     header = ["data", "figure", "model", "p", "rate", "runs", "final mean", "paper", "ratio", "curve, log10 rms", "W1"]
-    body = [row for results in options.results for row in rows(results, readout)]
+    body = [row for results in options.results for row in rows(results, options.lowest)]
     for line in [header, ["---"] * len(header), *body]:
         print(f"| {' | '.join(line)} |")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmoe_repro import figures, plots
+from mmoe_repro import figures, paper, plots
 from mmoe_repro.config import Cell
 from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
@@ -20,7 +20,7 @@ def cells(models, correlations, **swept):
     return made
 
 
-def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None):
+def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None, paper_loss=1.0):
     """Draw a sweep of made-up losses; return the text of each SVG."""
     generator = np.random.default_rng(0)
     run_rows, curve_rows, gate_rows = [], [], []
@@ -42,7 +42,7 @@ def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None):
                 gate_rows += [{**keys, "expert": expert, "weight": 0.25} for expert in range(1, 5)]
     series = plots.series_of(swept, {cell.cell.identity: True for cell in swept})
     tables = (pd.DataFrame(rows) for rows in (run_rows, curve_rows, gate_rows))
-    paths = figures.draw(folder, swept, series, *tables)
+    paths = figures.draw(folder, swept, series, *tables, paper_loss)
     assert all(path.stat().st_size > 5000 for path in paths)
     return {path.stem: path.with_suffix(".svg").read_text() for path in paths}
 
@@ -68,6 +68,14 @@ def test_the_papers_outline_is_explained_in_whichever_panel_it_stands(tmp_path):
     texts = drawn(tmp_path, cells(["mmoe", "omoe"], [0.2, 0.5, 0.8]))
     assert "Figure 5" in texts["histograms"] and "Figure 4" in texts["curves"]
     assert "Figure 5" not in drawn(tmp_path, cells(["mmoe"], [0.2]))["histograms"]
+
+
+def test_the_papers_losses_are_drawn_as_squared_errors(tmp_path):
+    texts = drawn(tmp_path, cells(["mmoe"], [0.5]), paper_loss=0.5)
+    assert "Figure 4, its losses × 2" in texts["curves"] and "Figure 5, its losses × 2" in texts["histograms"]
+    assert paper.in_squared_errors("figure5", 0.5)["bin_left"].iloc[1] == 2 * paper.table("figure5")["bin_left"].iloc[1]
+    halved, whole = (paper.in_squared_errors("figure4", each)["mean_loss"] for each in (0.5, 1.0))
+    assert (halved == 2 * whole).all() and (whole == paper.table("figure4")["mean_loss"]).all()
 
 
 def test_one_run_has_no_spread_and_the_figure_says_so(tmp_path):

@@ -46,7 +46,8 @@ def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(
 def test_a_record_is_recalled():
     recorded = yaml.safe_load((RESULTS / "figure4" / "config.yaml").read_text())
     cells = recall(recorded)
-    again = record(cells, Path("results/figure4"), recorded["command"].split())
+    again = record(cells, Path("results/figure4"), recorded["command"].split(), 0.5)
+    assert again["paper_loss"] == 0.5
     assert {key: again[key] for key in ("command", "results")} == {key: recorded[key] for key in ("command", "results")}
     for one, other in zip(again["cells"], recorded["cells"], strict=True):
         assert {**one, "folder": ""} == {**other, "folder": ""}

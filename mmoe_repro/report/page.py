@@ -41,6 +41,7 @@ class Swept:
         losses: `losses.csv`.
         command: that repeats the sweep.
         environment: versions and the like.
+        paper_loss: how many squared errors a loss of the paper is taken to be.
     """
 
     cells: Sequence[SweptCell]
@@ -50,6 +51,7 @@ class Swept:
     losses: pd.DataFrame
     command: Sequence[str]
     environment: Mapping[str, Any]
+    paper_loss: float
 
 
 def render(
@@ -95,12 +97,12 @@ def render(
         adding=adding(swept.command) if untested else "",
         against_correlation=pictures.against_correlation(series, runs, measures),
         losses=tables.shown(swept.losses),
-        curves=pictures.curves(series, swept.curves),
+        curves=pictures.curves(series, swept.curves, swept.paper_loss),
         profiles=pictures.profiles(swept.cells, swept.runs),
         near=f"{NEAR - 1:.0%}",
         trainability=_trainability(trainability),
         changes=_changes(changes_table(swept.cells, runs)),
-        histograms=pictures.histograms(series, runs),
+        histograms=pictures.histograms(series, runs, swept.paper_loss),
         by_live_units=pictures.by_live_units(series, runs),
         over_training=pictures.live_units_over_training(swept.cells, runs),
         stuck=_stuck(series, runs),
@@ -208,11 +210,13 @@ def _stuck(series: Sequence[Series], runs: pd.DataFrame) -> Table:
             mine = runs[runs["cell"] == cell]
             losses, live = mine["final_loss"], mine["live_units"]
             between = mine.groupby("live_units")["final_loss"].transform("mean").var(ddof=0)
-            known = len(live) > 1 and bool(live.notna().all()) and losses.var(ddof=0) > 0
-            told = [f"{live.mean():.1f}", _share(live == 0), _share(live == 1), f"{between / losses.var(ddof=0):.0%}"]
+            told = [""] * 4
+            if len(live) > 1 and bool(live.notna().all()) and losses.var(ddof=0) > 0:
+                share = f"{between / losses.var(ddof=0):.0%}"
+                told = [f"{live.mean():.1f}", _share(live == 0), _share(live == 1), share]
             modes = _p(dip_p(losses.to_numpy(float)))
             stuck = _share(mine["stuck"])
-            rows.append([one.label, f"{p:g}", str(len(mine)), stuck, *(told if known else [""] * len(told)), modes])
+            rows.append([one.label, f"{p:g}", str(len(mine)), stuck, *told, modes])
     return header, rows
 
 

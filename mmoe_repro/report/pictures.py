@@ -114,19 +114,20 @@ def against_correlation(
     return Chart(caption, "; ".join(seen), panels, _legend(series))
 
 
-def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart | None:
+def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) -> Chart | None:
     """Mean loss of every series against the step, a panel per correlation, with the paper's Figure 4.
 
     Args:
         series: what to show.
         losses: `curves.parquet`; with no rows there is no chart.
+        paper_loss: how many squared errors a loss of the paper is.
     """
     cells = [cell for one in series for cell in one.cells.values()]
     if len(losses):
         losses = losses[(losses["task"] == 1) & losses["loss"].notna() & losses["cell"].isin(cells)]
     if not len(losses):
         return None
-    published = paper.table("figure4")
+    published = paper.in_squared_errors("figure4", paper_loss)
     grouped = losses.groupby(["cell", "step"])["loss"]
     stats = pd.DataFrame({"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9)})
     top, bottom = float(stats["high"].max()), float(stats["low"].min())
@@ -155,7 +156,7 @@ def curves(series: Sequence[Series], losses: pd.DataFrame) -> Chart | None:
         for step, lines in told.items():
             panel.tip(step, np.sqrt(top * bottom), "\n".join([f"step {step:,.0f}", *lines]))
         panels.append(panel)
-    legend = [*_legend(series), *([("the paper's Figure 4", "#7F7F7F", "line 2 3")] if of_paper else [])]
+    legend = [*_legend(series), *([(paper.legend("figure4", paper_loss), "#7F7F7F", "line 2 3")] if of_paper else [])]
     caption = "Mean training loss of task 1 over runs, on a logarithmic scale; the band holds the middle 80 % of them."
     return Chart(caption, "; ".join(seen), panels, legend)
 
@@ -193,15 +194,16 @@ def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
     return Chart(caption, "; ".join(seen), panels, legend) if panels else None
 
 
-def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
+def histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float) -> Chart:
     """Final losses of every series and correlation, coloured by live tower units, with the paper's Figure 5.
 
     Args:
         series: what to show.
         runs: `runs.parquet`, of one task, with `live_units`.
+        paper_loss: how many squared errors a loss of the paper is.
     """
-    published = paper.table("figure5")
-    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float))
+    published = paper.in_squared_errors("figure5", paper_loss)
+    edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float), paper_loss)
     panels, seen, of_paper = [], [], False
     for one in series:
         for p, cell in one.cells.items():
@@ -227,7 +229,7 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame) -> Chart:
             if len(mine):
                 seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
     legend = [(_live(live), color, "bar") for live, color in LIVE.items()]
-    legend += [("the paper's Figure 5", "#7F7F7F", "outline")] if of_paper else []
+    legend += [(paper.legend("figure5", paper_loss), "#7F7F7F", "outline")] if of_paper else []
     caption = "Final losses of task 1. A unit is alive unless it is 0 on all 10,000 test examples."
     return Chart(caption, "; ".join(seen), panels, legend)
 

@@ -48,7 +48,9 @@ def run(config: DictConfig, hydra: Any) -> int:
     others = _beside(config.beside)
     environment = json.loads(files["environment.json"].read_text())
     losses = pd.read_csv(files["losses.csv"])
-    table = conclude(results, Swept(cells, chosen, runs, curves, losses, command, environment), claims, others)
+    paper_loss = record.get("paper_loss", 1.0)  # an older sweep has none
+    swept = Swept(cells, chosen, runs, curves, losses, command, environment, paper_loss)
+    table = conclude(results, swept, claims, others)
     print(as_text(table, command))
     print(f"Page     {results / 'report.html'}")
     found = table.loc[table["verdict"] == config.fail_on, "id"].unique()

@@ -16,7 +16,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
-from mmoe_repro import tables
+from mmoe_repro import paper, tables
 from mmoe_repro.config import Cell, folder, read_claims
 from mmoe_repro.recovery.search import base
 from mmoe_repro.report import page
@@ -54,7 +54,7 @@ def made_up(data=("figure2_m4",), correlations=(0.5, 0.9, 1.0)):
 def written(tmp_path):
     """Write the page of made-up runs; return its path and text."""
 
-    def write(diverged=False, others=None, **chosen):
+    def write(diverged=False, others=None, paper_loss=1.0, **chosen):
         cells, runs, curves = made_up(**chosen)
         if diverged:
             runs = runs.assign(diverged=True, final_loss=np.nan, test_loss=np.nan)
@@ -63,7 +63,7 @@ def written(tmp_path):
         rates = dict.fromkeys((cell.cell.identity for cell in cells), True)
         losses = tables.losses_table(cells, runs, rates)
         judged = judge_sweep(claims, cells, rates, runs)
-        swept = page.Swept(cells, rates, runs, curves, losses, ["mmoe-repro", "sweep"], {"torch": "2.13"})
+        swept = page.Swept(cells, rates, runs, curves, losses, ["mmoe-repro", "sweep"], {"torch": "2.13"}, paper_loss)
         path = tmp_path / "report.html"
         path.write_text(page.render("mine", swept, judged, trainability_table(cells, runs), claims, others or {}))
         return path, path.read_text()
@@ -86,6 +86,13 @@ def test_the_page_needs_nothing_and_says_what_the_tables_say(written):
     row = re.search(r"Shared-Bottom</td><td>1</td><td>20</td><td>50.0%</td><td>4.0</td><td>50.0%</td>", stuck)
     assert row, "stuck, live units of eight, none alive"
     assert re.search(r"Shared-Bottom</td><td>1</td>(<td>[^<]*</td>){5}<td>99%</td>", stuck), "of the variance"
+
+
+def test_the_papers_losses_are_shown_as_squared_errors(written):
+    _, text = written(paper_loss=0.5)
+    assert "Figure 4, its losses × 2" in text and "Figure 5, its losses × 2" in text
+    midway = paper.table("figure4").query("model == 'mmoe' and correlation == 1 and step == 5000")["mean_loss"].item()
+    assert f"MMoE in the paper {2 * midway:.3f}" in text
 
 
 def test_laws_stand_side_by_side_and_a_fitted_one_is_named_so(written):
