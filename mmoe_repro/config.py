@@ -174,7 +174,7 @@ class Training:
     """
 
     steps: int = 10_000
-    batch_size: int = 32
+    batch_size: int = 256
     learning_rate: float = 0.01
     window: int = 100
     warmup: int = 0
@@ -190,14 +190,14 @@ class SweepConfig:
     model: Any = MISSING
     training: Training = MISSING
     claims: Any = MISSING
-    runs: int = 60
+    runs: int = 20
     seed: int = 0
     name: str = "sweep"
     tuning_runs: int = 0
     data_seed: int | None = None
     init_seed: int | None = None
     crossed: int | None = None
-    paper_loss: float = 1.0
+    paper_loss: float = 0.5
     workers: int | None = None
 
 

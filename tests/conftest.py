@@ -13,7 +13,7 @@ from mmoe_repro import cli, figures, sweep
 torch.set_num_threads(1)
 
 #: Settings that make a sweep take a second or two.
-SMALL = ("data.dimension=20", "training.steps=200", "training.window=50", "runs=10")
+SMALL = ("data.dimension=20", "training.batch_size=32", "training.steps=200", "training.window=50", "runs=10")
 
 
 @dataclass

@@ -45,11 +45,11 @@ def test_models_tell_equation_weights_and_source(run):
     assert outcome.out.count("  Source: ") == 12
     assert "y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k(x) = softmax(W_k x)" in outcome.out
     assert "section 4.2" in outcome.out
-    # A prediction takes two operations a weight, one a bias, and for a mixture two an expert, unit and gate.
-    operations = 2 * (12_800 + 256 + 16 + 1_600) + 146 + 2 * 2 * 8 * 16
-    parts = ["experts", "12,800,", "towers", "256", "1,600", "16", "146", "14,818"]
+    # A prediction takes two operations a weight, and for a mixture two an expert, unit and gate.
+    operations = 2 * (12_800 + 256 + 16 + 1_600) + 2 * 2 * 8 * 16
+    parts = ["experts", "12,800,", "towers", "256", "1,600", "16", "0", "14,672"]
     assert rows["mmoe"] == ["mmoe", "13,056", *parts, f"{operations:,}"]
-    assert rows["shared_bottom"][-1] == f"{2 * (13_108 + 16) + 131:,}"
+    assert rows["shared_bottom"][-1] == f"{2 * (13_108 + 16):,}"
     assert run("models", "mmoe").status == 2
 
 
@@ -68,7 +68,12 @@ def test_data_tells_moments_label_correlation_and_source(run):
 def test_sweep_help_tells_groups_and_settings(run):
     outcome = run("sweep", "--help")
     assert outcome.status == 0
-    for told in ("model: cgc, cross_stitch, ", "learning_rate: 0.01", "experiment=paper", "--config-dir"):
+    for told in (
+        "model: cgc, cross_stitch, ",
+        "learning_rate: ${by:${model._target_},",
+        "experiment=paper",
+        "--config-dir",
+    ):
         assert told in outcome.out
 
 

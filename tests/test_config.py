@@ -24,6 +24,13 @@ def test_the_training_files_defaults_are_those_of_the_class():
     assert OmegaConf.to_object(composed().training) == config.Training()
 
 
+@pytest.mark.parametrize("model", ["shared_bottom", "omoe", "mmoe"])
+def test_a_sweep_by_default_is_the_recovered_setting(model):
+    default, recovered = (composed(f"model={model}", *experiment) for experiment in ((), ("experiment=recovered",)))
+    assert config.cell_settings(default) == config.cell_settings(recovered)
+    assert default.paper_loss == recovered.paper_loss
+
+
 @pytest.mark.parametrize("overrides", [["runs=3"], ["seed=7"], ["name=other"], ["workers=1"]])
 def test_what_does_not_decide_a_run_is_not_part_of_the_cell(overrides):
     assert job(*overrides).cell == job().cell
@@ -32,7 +39,7 @@ def test_what_does_not_decide_a_run_is_not_part_of_the_cell(overrides):
 @pytest.mark.parametrize(
     "override",
     [
-        *("data.correlation=0.6", "data.c=0.5", "model.experts=7", "model.bias=false", "training.batch_size=16"),
+        *("data.correlation=0.6", "data.c=0.5", "model.experts=7", "model.bias=true", "training.batch_size=16"),
         *("training.optimizer.eps=1e-7", "data_seed=0", "init_seed=0", "training.steps=20000", "training.device=cuda"),
     ],
 )

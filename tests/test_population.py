@@ -303,7 +303,7 @@ def test_a_penalty_is_added_to_the_loss():
         def penalty(self, x):
             return 0.5 * self.linear.weight.square().sum()
 
-    decayed = Training(steps=64, window=32, optimizer=Adam(eps=1e-4))
+    decayed = Training(steps=64, batch_size=32, window=32, optimizer=Adam(eps=1e-4))
     penalised = train(Population(Shrunk, LAW, decayed, SEEDS[:2], torch.float64))
     # The gradient of half the squared norm is the weight itself: Adam's weight decay, on the weights alone.
     model, stream = build_model(Shrunk, SEEDS[1].init).double(), batches(LAW, SEEDS[1], 32)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmoe_repro.config import Cell
 from mmoe_repro.recovery.score import CURVES, Curve
-from mmoe_repro.recovery.search import DEFAULT_RATE, Setting, base
+from mmoe_repro.recovery.search import DEFAULT_RATE, RATES, Setting, base
 from mmoe_repro.store import write_settings
 
 #: The experiment whose setting a recovered one has to be nearer to the paper than.
@@ -60,7 +60,8 @@ def write_options(folder: Path, option: str, candidate: Candidate) -> None:
     `data=<option>` is the law. `experiment=<option>` is Figures 4 and 5, with a learning rate for each model and
     correlation; a correlation that was not fitted takes that of 1. `experiment=<option>_figure3` is Figure 3.
     """
-    setting, opening = candidate.setting, f"Setting {candidate.name} of the recovery."
+    setting, figures = candidate.setting, "Figures 2 to 5" if candidate.gives_figure2 else "Figures 3 to 5"
+    opening = f"Setting {candidate.name} of `mmoe-repro recover`, the nearest to the paper's {figures} that it found."
     law = {**setting.law, "label_variance": setting.label_variance, "examples": setting.examples}
     data = {"defaults": ["/synthetic_schema@_here_", "_self_"], **law}
     write_settings(folder / "data" / f"{option}.yaml", data, f"Source: {opening}")
@@ -75,7 +76,7 @@ def write_options(folder: Path, option: str, candidate: Candidate) -> None:
         option: {
             "defaults": [{"override /data": option}],
             "model": start,
-            "training": {"learning_rate": _by("model._target_", of_models, 0.01)},
+            "training": {"learning_rate": _by("model._target_", of_models, RATES[0])},
             "hydra": {"sweeper": {"params": {"model": ",".join(models), **correlations}}},
         },
         f"{option}_figure3": {
@@ -86,12 +87,12 @@ def write_options(folder: Path, option: str, candidate: Candidate) -> None:
         },
     }
     for name, experiment in experiments.items():
-        experiment = {**experiment, "name": name, "runs": 200}
+        experiment = {**experiment, "name": name, "runs": 200, "paper_loss": candidate.factor}
         experiment["training"]["batch_size"] = setting.batch_size
         write_settings(folder / "experiment" / f"{name}.yaml", experiment, f"@package _global_\n{opening}")
 
 
 def _by(key: str, values: Mapping[Any, Any], otherwise: float) -> str:
     """An interpolation that picks a value by a setting."""
-    pairs = ",".join(f"{name}:{value}" for name, value in values.items())
+    pairs = ",".join(f"{name}:{value}" for name, value in values.items() if value != otherwise)
     return "${by:${" + key + "},{" + pairs + "}," + str(otherwise) + "}"
