@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mmoe_repro.cell import population
+from mmoe_repro.config import folder
 from mmoe_repro.results import _seeds, _spans, recall, record
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -15,7 +16,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 STEPS, NEAR = 200, 1e-3
 
 
-@pytest.mark.parametrize("name", ["figure4"])
+@pytest.mark.parametrize("name", ["figure4", "recovery/figure4"])
 def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(name):
     (cell,) = [
         one
@@ -41,6 +42,12 @@ def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(
     np.testing.assert_allclose(initial, committed(runs, "initial_loss")[..., 0], rtol=1e-5)
     ours = np.moveaxis(trained.curves()[:, : STEPS // window], 1, 2)
     np.testing.assert_allclose(ours, committed(curves, "loss"), rtol=NEAR)
+
+
+@pytest.mark.parametrize("option", ["data/{}", "experiment/{}", "experiment/{}_figure3"])
+def test_the_recovered_options_are_what_the_recovery_wrote(option):
+    written = (RESULTS / "recovery" / "conf" / f"{option.format('recovery')}.yaml").read_text()
+    assert (folder() / f"{option.format('recovered')}.yaml").read_text() == written.replace("recovery", "recovered")
 
 
 def test_a_record_is_recalled():
