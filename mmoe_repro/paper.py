@@ -32,6 +32,6 @@ def in_squared_errors(figure: str, paper_loss: float) -> pd.DataFrame:
 
 
 def legend(figure: str, paper_loss: float) -> str:
-    """What its losses are called where they are drawn over ours."""
-    scaled = "" if paper_loss == 1 else f", its losses × {1 / paper_loss:g}"
-    return f"the paper's Figure {figure[-1]}{scaled}"
+    """What it is called where it is drawn over ours, with what its losses are multiplied by."""
+    scaled = "" if paper_loss == 1 else f" × {1 / paper_loss:g}"
+    return f"paper's Figure {figure[-1]}{scaled}"

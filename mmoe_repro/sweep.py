@@ -209,6 +209,8 @@ def _write(
     swept = Swept(complete, chosen, runs_all, curves_all, losses, command, environment, paper_loss)
     table = conclude(results, swept, of_all.claims)
     print(tables.as_text(losses))
+    if paper_loss != 1:
+        print(f"A loss of the paper is taken to be {paper_loss:g} of these squared errors (paper_loss)\n")
     print(verdicts.as_text(table, command))
     _print_next_steps(losses, drawn, results)
     return missing

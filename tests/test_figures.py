@@ -72,7 +72,7 @@ def test_the_papers_outline_is_explained_in_whichever_panel_it_stands(tmp_path):
 
 def test_the_papers_losses_are_drawn_as_squared_errors(tmp_path):
     texts = drawn(tmp_path, cells(["mmoe"], [0.5]), paper_loss=0.5)
-    assert "Figure 4, its losses × 2" in texts["curves"] and "Figure 5, its losses × 2" in texts["histograms"]
+    assert "Figure 4 × 2" in texts["curves"] and "Figure 5 × 2" in texts["histograms"]
     assert paper.in_squared_errors("figure5", 0.5)["bin_left"].iloc[1] == 2 * paper.table("figure5")["bin_left"].iloc[1]
     halved, whole = (paper.in_squared_errors("figure4", each)["mean_loss"] for each in (0.5, 1.0))
     assert (halved == 2 * whole).all() and (whole == paper.table("figure4")["mean_loss"]).all()

@@ -156,7 +156,8 @@ def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) ->
         for step, lines in told.items():
             panel.tip(step, np.sqrt(top * bottom), "\n".join([f"step {step:,.0f}", *lines]))
         panels.append(panel)
-    legend = [*_legend(series), *([(paper.legend("figure4", paper_loss), "#7F7F7F", "line 2 3")] if of_paper else [])]
+    legend = _legend(series)
+    legend += [(f"the {paper.legend('figure4', paper_loss)}", "#7F7F7F", "line 2 3")] if of_paper else []
     caption = "Mean training loss of task 1 over runs, on a logarithmic scale; the band holds the middle 80 % of them."
     return Chart(caption, "; ".join(seen), panels, legend)
 
@@ -229,7 +230,7 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float) 
             if len(mine):
                 seen.append(f"{one.label} at {p:g}: median {mine['final_loss'].median():.3f}")
     legend = [(_live(live), color, "bar") for live, color in LIVE.items()]
-    legend += [(paper.legend("figure5", paper_loss), "#7F7F7F", "outline")] if of_paper else []
+    legend += [(f"the {paper.legend('figure5', paper_loss)}", "#7F7F7F", "outline")] if of_paper else []
     caption = "Final losses of task 1. A unit is alive unless it is 0 on all 10,000 test examples."
     return Chart(caption, "; ".join(seen), panels, legend)
 

@@ -90,7 +90,7 @@ def test_the_page_needs_nothing_and_says_what_the_tables_say(written):
 
 def test_the_papers_losses_are_shown_as_squared_errors(written):
     _, text = written(paper_loss=0.5)
-    assert "Figure 4, its losses × 2" in text and "Figure 5, its losses × 2" in text
+    assert "Figure 4 × 2" in text and "Figure 5 × 2" in text
     midway = paper.table("figure4").query("model == 'mmoe' and correlation == 1 and step == 5000")["mean_loss"].item()
     assert f"MMoE in the paper {2 * midway:.3f}" in text
 
