@@ -1,5 +1,6 @@
 """What a sweep asked for, and its stored runs put together."""
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def _with_keys(cell: SweptCell, table: pd.DataFrame) -> pd.DataFrame:
 def record(cells: list[SweptCell], results: Path, command: list[str], paper_loss: float) -> dict[str, Any]:
     """What `config.yaml` keeps of a sweep: the command, how the paper is read, each cell's settings and seeds."""
     return {
-        "command": " ".join(command),
+        "command": shlex.join(command),
         "results": results.name,
         "paper_loss": paper_loss,
         "cells": [

@@ -116,9 +116,7 @@ def _number(value: float) -> str:
 
 def as_markdown(losses: pd.DataFrame) -> str:
     """Task 1's final losses as a Markdown table."""
-    header, rows = shown(losses)
-    lines = [header, ["---"] * len(header), *rows]
-    return "Final loss of task 1, by cell.\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "Final loss of task 1, by cell.\n\n" + markdown(*shown(losses))
 
 
 def as_text(losses: pd.DataFrame) -> str:
@@ -126,6 +124,11 @@ def as_text(losses: pd.DataFrame) -> str:
     refused = losses["chosen"].eq(False)
     title = "Final loss of task 1" + (", at the chosen learning rate" if refused.any() else "")
     return title + "\n\n" + aligned(*shown(losses[~refused]))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as a Markdown table."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *rows))
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,5 +1,6 @@
 """What a sweep says of the paper's claims: `verdicts.csv`, `verdicts.md`, and the table in the terminal."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import pandas as pd
 
 from mmoe_repro.claims import CORRELATIONS, MODELS, Key, Verdict, judge
 from mmoe_repro.results import SweptCell
-from mmoe_repro.tables import aligned, label_pearson
+from mmoe_repro.tables import aligned, label_pearson, markdown
 
 #: Keys of a cell that a claim compares; what differs otherwise is judged apart.
 _COMPARED = ("cell", "model", "correlation", "learning_rate")
@@ -142,12 +143,10 @@ def as_text(table: pd.DataFrame, command: Sequence[str]) -> str:
 
 def as_markdown(table: pd.DataFrame, command: Sequence[str]) -> str:
     """The verdicts as a Markdown table, and the claims in words below it."""
-    header, rows = _cells(table)
-    lines = [header, ["---"] * len(header), *rows]
     words = table.drop_duplicates("id")
     parts = [
         "What the runs of this sweep say of the paper's claims. Of a claim's parts the one named decides.\n",
-        "".join(f"| {' | '.join(line)} |\n" for line in lines),
+        markdown(*_cells(table)),
         "".join(f"- **{row['id']}**: {row['says']}\n" for _, row in words.iterrows()),
     ]
     if (table["verdict"] == "untested").any():
@@ -156,7 +155,7 @@ def as_markdown(table: pd.DataFrame, command: Sequence[str]) -> str:
 
 
 def adding(command: Sequence[str]) -> str:
-    """The command with the cells that the claims need, too."""
+    """The command with the cells that the claims need, too, as a shell takes it."""
     kept = [argument for argument in command if not argument.startswith(("model=", "data.correlation="))]
     correlations = ",".join(f"{correlation:g}" for correlation in CORRELATIONS)
-    return " ".join([*kept, f"model={','.join(MODELS)}", f"data.correlation={correlations}"])
+    return shlex.join([*kept, f"model={','.join(MODELS)}", f"data.correlation={correlations}"])

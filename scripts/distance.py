@@ -19,6 +19,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from mmoe_repro.recovery.score import Curve, Readout, curve_distance, histogram, published, read
+from mmoe_repro.tables import markdown
 
 #: Width of Figure 5's bins.
 BIN = 1 / 30
@@ -81,8 +82,7 @@ def main() -> None:
         "mode",
     ]
     body = [row for results in options.results for row in rows(results, options.lowest)]
-    for line in [header, ["---"] * len(header), *body]:
-        print(f"| {' | '.join(line)} |")
+    print(markdown(header, body), end="")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Results that are committed: a reader who trains a cell from its recorded settings finds the recorded numbers."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_the_recovered_options_are_what_the_recovery_wrote(option):
 def test_a_record_is_recalled():
     recorded = yaml.safe_load((RESULTS / "figure4" / "config.yaml").read_text())
     cells = recall(recorded)
-    again = record(cells, Path("results/figure4"), recorded["command"].split(), 0.5)
+    again = record(cells, Path("results/figure4"), shlex.split(recorded["command"]), 0.5)
     assert again["paper_loss"] == 0.5
     assert {key: again[key] for key in ("command", "results")} == {key: recorded[key] for key in ("command", "results")}
     for one, other in zip(again["cells"], recorded["cells"], strict=True):

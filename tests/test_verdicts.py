@@ -1,17 +1,20 @@
 """Verdicts of a sweep, from the user's side."""
 
+import shlex
+
 import pandas as pd
 import pytest
 from conftest import SMALL
 
 
 def test_a_sweep_that_lacks_cells_says_what_adds_them(run, tmp_path):
-    outcome = run("sweep", "model=mmoe", "data.correlation=0.5", *SMALL, "name=mine")
+    by_rate = 'seed="${by:${training.learning_rate},{0.01:3},5}"'  # a shell would take the dollar signs for its own
+    outcome = run("sweep", "model=mmoe", "data.correlation=0.5", *SMALL, by_rate, "name=mine")
     assert outcome.status == 0, outcome.err
     (line,) = [line for line in outcome.out.splitlines() if line.startswith("The paper's claims are untested")]
-    command = line.partition(": ")[2].split()
+    command = shlex.split(line.partition(": ")[2])
     assert command[:2] == ["mmoe-repro", "sweep"]
-    assert {"name=mine", "model=shared_bottom,omoe,mmoe", "data.correlation=0.5,0.9,1"} <= set(command)
+    assert {by_rate, "name=mine", "model=shared_bottom,omoe,mmoe", "data.correlation=0.5,0.9,1"} <= set(command)
     judged = pd.read_csv(tmp_path / "results/mine/verdicts.csv").set_index("id")
     assert set(judged["verdict"]) == {"untested"}
     assert judged.at["F3", "missing"] == "shared_bottom at 0.5; shared_bottom at 0.9; shared_bottom at 1"

@@ -1,5 +1,6 @@
 """One page of a sweep: `report.html`, which needs nothing beside it."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +86,7 @@ def render(
     rendered: str = _template().render(
         name=name,
         runs=swept.runs[["cell", "seed"]].drop_duplicates().shape[0],
-        command=" ".join(swept.command),
+        command=shlex.join(swept.command),
         fitted=any(cell.cell.data == _FITTED for cell in swept.cells),
         groups=[_label(group) for group in judged],
         beside=beside,

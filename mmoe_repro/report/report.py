@@ -1,6 +1,7 @@
 """`mmoe-repro report results/<name>`: judge a sweep that is already there, and write its page."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def run(config: DictConfig, hydra: Any) -> int:
         if not path.is_file():
             raise UsageError(f"{results}: no results of a sweep, {path.name} is missing")
     record = yaml.safe_load(files["config.yaml"].read_text())
-    cells, command = recall(record), str(record["command"]).split()
+    cells, command = recall(record), shlex.split(record["command"])
     runs = pd.read_parquet(files["runs.parquet"])
     curves, tuning = (_read(results / f"{name}.parquet") for name in ("curves", "tuning"))
     chosen = tables.choose_rates(cells, tuning)
