@@ -95,7 +95,6 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame, paper_loss: float) -
     correlations = correlations_of(series)
     figure = Figure(figsize=(max(6.5, 3.2 * len(correlations) + 0.8), 4.2))
     panels = figure.subplots(1, len(correlations), sharex=True, sharey=True, squeeze=False)[0]
-    published = paper.in_squared_errors("figure4", paper_loss)
     for axes, correlation in zip(panels, correlations, strict=True):
         for one in series:
             mine = curves[curves["cell"] == one.cells.get(correlation)]
@@ -105,10 +104,10 @@ def _curves(series: Sequence[Series], curves: pd.DataFrame, paper_loss: float) -
             mean, low, high = by_step.mean(), by_step.quantile(0.1), by_step.quantile(0.9)
             axes.plot(mean.index, mean, color=one.color, linestyle=one.line, label=one.label)
             axes.fill_between(mean.index, low, high, color=one.color, alpha=0.15, linewidth=0)
-        for model in dict.fromkeys(one.model for one in series):
-            of_paper = published[(published["correlation"] == correlation) & (published["model"] == model)]
+        for figure_of_paper, model in dict.fromkeys((one.paper_figure, one.model) for one in series):
+            of_paper = paper.mean_curve(figure_of_paper, model, correlation, paper_loss)
             if not of_paper.empty:
-                label = f"{NAMES[model]}, {paper.legend('figure4', paper_loss)}"
+                label = f"{NAMES[model]}, {paper.legend(figure_of_paper, paper_loss)}"
                 axes.plot(of_paper["step"], of_paper["mean_loss"], "--", color=COLORS[model], lw=1, label=label)
         axes.set_title(f"task correlation {correlation:g}")
         axes.set_xlabel("step")
@@ -129,7 +128,6 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float,
     height = 0.9 if down else 1.7
     figure = Figure(figsize=(max(6.5, 2.6 * shape[1] + 1.2), height * shape[0] + 1.5))
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
-    published = paper.in_squared_errors("figure5", paper_loss)
     edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float), paper_loss)
     for row, correlation in zip(panels.T if down else panels, correlations, strict=True):
         for axes, one in zip(row, series, strict=True):
@@ -138,11 +136,10 @@ def _histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float,
                 heights, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
                 label = None if down else f"{one.label}, here"
                 axes.stairs(heights / sample.size, edges, fill=True, color=one.color, alpha=0.7, label=label)
-            of_paper = published[(published["correlation"] == correlation) & (published["model"] == one.model)]
-            if like_paper and not of_paper.empty:
-                bins = [*of_paper["bin_left"], of_paper["bin_right"].iloc[-1]]
+            bins, shares = paper.histogram(one.paper_figure, one.model, correlation, paper_loss)
+            if like_paper and shares.size:
                 label = paper.legend("figure5", paper_loss)
-                axes.stairs(of_paper["fraction"], bins, color="black", lw=1, ls="--", label=label)
+                axes.stairs(shares, bins, color="black", lw=1, ls="--", label=label)
             axes.set_xlim(edges[0], edges[-1])
     of_series, of_correlations = [one.label for one in series], [f"task correlation {p:g}" for p in correlations]
     for axes, title in zip(panels[0], of_correlations if down else of_series, strict=True):

@@ -1,8 +1,11 @@
 """The paper's own numbers, read off its figures; see `paper_data/`."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -20,15 +23,36 @@ def table(name: str) -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def in_squared_errors(figure: str, paper_loss: float) -> pd.DataFrame:
-    """Figure 4 or 5 with its losses as squared errors.
+def figure_of(model: Mapping[str, Any]) -> str:
+    """The figure of the mean curve of such a network: `figure3`, whose bottom has 16 units, or `figure4`."""
+    return "figure3" if model.get("bottom") == [16] else "figure4"
+
+
+def mean_curve(figure: str, model: str, correlation: float, paper_loss: float = 1.0) -> pd.DataFrame:
+    """Step and mean_loss of a curve of Figure 3 or 4, by step; no rows where the paper has none.
 
     Args:
-        figure: `figure4` or `figure5`.
-        paper_loss: how many squared errors a loss of the paper is, 0.5 if it halves them.
+        figure: `figure3` or `figure4`.
+        model: of the curve; Figure 3 has `shared_bottom` only.
+        correlation: of the tasks.
+        paper_loss: how many squared errors a loss of the paper is, 0.5 if it halves them; ours are returned.
     """
-    columns = ["mean_loss"] if figure == "figure4" else ["bin_left", "bin_right"]
-    return table(figure).assign(**{column: table(figure)[column] / paper_loss for column in columns})
+    rows = table(figure) if figure == "figure4" else table(figure).assign(model="shared_bottom")
+    rows = rows[(rows["model"] == model) & (rows["correlation"] == correlation)].sort_values("step")
+    return rows[["step", "mean_loss"]].assign(mean_loss=rows["mean_loss"] / paper_loss)
+
+
+def histogram(figure: str, model: str, correlation: float, paper_loss: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Bin edges `(bins + 1,)` and shares of runs `(bins,)` of the final losses; both empty where the paper has none.
+
+    Arguments as of `mean_curve`: Figure 5 has the final losses of Figure 4's runs, and there are none of Figure 3's.
+    """
+    if figure != "figure4":
+        return np.empty(0), np.empty(0)
+    rows = table("figure5")
+    rows = rows[(rows["model"] == model) & (rows["correlation"] == correlation)].sort_values("bin_left")
+    edges = np.append(rows["bin_left"], rows["bin_right"].tail(1))
+    return edges / paper_loss, rows["fraction"].to_numpy()
 
 
 def legend(figure: str, paper_loss: float) -> str:

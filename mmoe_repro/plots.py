@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from mmoe_repro import paper
 from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
 from mmoe_repro.store import write_atomically
@@ -44,12 +45,14 @@ class Series:
     Attributes:
         label: for the legend.
         model: the choice of the `model` group.
+        paper_figure: the paper's that has the mean curves of such a network, `figure3` or `figure4`.
         cells: identities by correlation.
         color, marker, line: how it is drawn.
     """
 
     label: str
     model: str
+    paper_figure: str
     cells: dict[float, str]
     color: str
     marker: str
@@ -64,11 +67,13 @@ def series_of(cells: Sequence[SweptCell], chosen: dict[str, bool | None]) -> lis
     if len({cell.cell.data for cell in shown}) > 1:
         apart.append("data")
     groups: dict[tuple[str, ...], dict[float, str]] = {}
+    paper_figures: dict[tuple[str, ...], str] = {}
     for cell in shown:
         name = (
             cell.cell.model,
             *(f"{key.split('.')[-1].replace('_', ' ')} {cell.keys[key]}" for key in apart),
         )
+        paper_figures[name] = paper.figure_of(cell.cell.settings["model"])
         correlation = cell.keys["correlation"]
         groups.setdefault(name, {})[np.nan if correlation is None else correlation] = cell.cell.identity
     models = list(dict.fromkeys(name[0] for name in groups))
@@ -77,6 +82,7 @@ def series_of(cells: Sequence[SweptCell], chosen: dict[str, bool | None]) -> lis
         Series(
             label=", ".join([NAMES.get(name[0], name[0]), *name[1:]]),
             model=name[0],
+            paper_figure=paper_figures[name],
             cells=dict(sorted(by_correlation.items())),
             color=color_of(name[0], models),
             marker=MARKERS[(models.index(name[0]) + variants[name[0]].index(name)) % len(MARKERS)],

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
+from mmoe_repro.paper import figure_of
 from mmoe_repro.recovery.score import Curve, Readout, curve_distance, histogram, published, read
 from mmoe_repro.tables import markdown
 
@@ -33,7 +34,7 @@ def rows(results: Path, lowest: bool) -> list[list[str]]:
     found = []
     for cell in record["cells"]:
         model, correlation = cell.model, cell.settings.data.correlation
-        figure = "figure3" if cell.settings.model.get("bottom") == [16] else "figure4"
+        figure = figure_of(cell.settings.model)
         curve = Curve(figure, model, correlation)
         mine = curves[(curves["cell"] == Path(cell.folder).name) & (curves["task"] == 1)]
         by_run = mine.pivot(index="seed", columns="step", values="loss").to_numpy(float)

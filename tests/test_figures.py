@@ -10,12 +10,13 @@ from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
 
 
-def cells(models, correlations, **swept):
+def cells(models, correlations, bottom=(113,), **swept):
     made = []
     for model in models:
         for correlation in correlations:
             for values in [dict(zip(swept, each, strict=True)) for each in zip(*swept.values(), strict=True)] or [{}]:
-                settings = {"data": {"correlation": correlation}, "training": {"learning_rate": 0.01}, "at": values}
+                settings = {"data": {"correlation": correlation}, "model": {"bottom": list(bottom)}}
+                settings |= {"training": {"learning_rate": 0.01}, "at": values}
                 made.append(SweptCell(Cell(model, "figure2_m4", settings), values, [0], []))
     return made
 
@@ -73,9 +74,16 @@ def test_the_papers_outline_is_explained_in_whichever_panel_it_stands(tmp_path):
 def test_the_papers_losses_are_drawn_as_squared_errors(tmp_path):
     texts = drawn(tmp_path, cells(["mmoe"], [0.5]), paper_loss=0.5)
     assert "Figure 4 × 2" in texts["curves"] and "Figure 5 × 2" in texts["histograms"]
-    assert paper.in_squared_errors("figure5", 0.5)["bin_left"].iloc[1] == 2 * paper.table("figure5")["bin_left"].iloc[1]
-    halved, whole = (paper.in_squared_errors("figure4", each)["mean_loss"] for each in (0.5, 1.0))
-    assert (halved == 2 * whole).all() and (whole == paper.table("figure4")["mean_loss"]).all()
+    (halved, shares), (whole, same) = (paper.histogram("figure4", "mmoe", 0.5, each) for each in (0.5, 1.0))
+    assert (halved == 2 * whole).all() and (shares == same).all() and whole[1] == paper.table("figure5")["bin_left"][1]
+    halved, whole = (paper.mean_curve("figure4", "mmoe", 0.5, each)["mean_loss"] for each in (0.5, 1.0))
+    assert (halved == 2 * whole).all() and set(whole) < set(paper.table("figure4")["mean_loss"])
+
+
+def test_the_small_network_has_figure_3_beside_it(tmp_path):
+    texts = drawn(tmp_path, cells(["shared_bottom"], [0.5], bottom=[16]))
+    assert "Figure 3" in texts["curves"] and "Figure 4" not in texts["curves"]
+    assert "Figure 5" not in texts["histograms"]
 
 
 def test_one_run_has_no_spread_and_the_figure_says_so(tmp_path):

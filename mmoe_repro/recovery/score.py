@@ -82,11 +82,7 @@ def read(losses: np.ndarray, readout: Readout) -> np.ndarray:
 @cache
 def published(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """Steps and mean losses of a curve of the paper."""
-    table = paper.table(curve.figure)
-    mine = table["correlation"] == curve.correlation
-    if "model" in table:
-        mine &= table["model"] == curve.model
-    rows = table[mine].sort_values("step")
+    rows = paper.mean_curve(*curve)
     return np.asarray(rows["step"]), np.asarray(rows["mean_loss"])
 
 
@@ -110,9 +106,7 @@ class Histogram:
 @cache
 def histogram(model: str, correlation: float) -> Histogram:
     """The paper's final losses of a model."""
-    table = paper.table("figure5")
-    rows = table[(table["model"] == model) & (table["correlation"] == correlation)].sort_values("bin_left")
-    return Histogram(np.append(rows["bin_left"], rows["bin_right"].iloc[-1]), rows["fraction"].to_numpy())
+    return Histogram(*paper.histogram("figure4", model, correlation))
 
 
 @cache

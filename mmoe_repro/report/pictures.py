@@ -115,7 +115,7 @@ def against_correlation(
 
 
 def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) -> Chart | None:
-    """Mean loss of every series against the step, a panel per correlation, with the paper's Figure 4.
+    """Mean loss of every series against the step, a panel per correlation, with the paper's Figure 3 or 4.
 
     Args:
         series: what to show.
@@ -127,12 +127,12 @@ def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) ->
         losses = losses[(losses["task"] == 1) & losses["loss"].notna() & losses["cell"].isin(cells)]
     if not len(losses):
         return None
-    published = paper.in_squared_errors("figure4", paper_loss)
     grouped = losses.groupby(["cell", "step"])["loss"]
     stats = pd.DataFrame({"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9)})
     top, bottom = float(stats["high"].max()), float(stats["low"].min())
     x, y = Axis("step", 0, float(losses["step"].max()) or 1.0), Axis("training loss", bottom, top, log=True)
-    panels, seen, of_paper = [], [], False
+    panels, seen = [], []
+    of_paper: dict[str, None] = {}  # the figures shown, in order
     for p in correlations_of(series):
         panel = Panel(_title(p), x, y)
         told: dict[float, list[str]] = {}
@@ -145,11 +145,11 @@ def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) ->
             for step, value in zip(mine.index, mine["mean"], strict=True):
                 told.setdefault(float(step), []).append(f"{one.label} {value:.4f}")
             seen.append(f"{one.label} at {p:g} ends at {mine['mean'].iloc[-1]:.3f}")
-        for model in dict.fromkeys(one.model for one in series):
-            theirs = published[(published["correlation"] == p) & (published["model"] == model)]
+        for figure, model in dict.fromkeys((one.paper_figure, one.model) for one in series):
+            theirs = paper.mean_curve(figure, model, p, paper_loss)
             theirs = theirs[theirs["step"] <= x.high]
             if len(theirs):
-                of_paper = True
+                of_paper[figure] = None
                 panel.line(theirs["step"], theirs["mean_loss"], COLORS[model], "2 3")
                 for step, value in zip(theirs["step"], theirs["mean_loss"], strict=True):
                     told.setdefault(float(step), []).append(f"{NAMES[model]} in the paper {value:.3f}")
@@ -157,7 +157,7 @@ def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) ->
             panel.tip(step, np.sqrt(top * bottom), "\n".join([f"step {step:,.0f}", *lines]))
         panels.append(panel)
     legend = _legend(series)
-    legend += [(f"the {paper.legend('figure4', paper_loss)}", "#7F7F7F", "line 2 3")] if of_paper else []
+    legend += [(f"the {paper.legend(figure, paper_loss)}", "#7F7F7F", "line 2 3") for figure in of_paper]
     caption = "Mean training loss of task 1 over runs, on a logarithmic scale; the band holds the middle 80 % of them."
     return Chart(caption, "; ".join(seen), panels, legend)
 
@@ -203,25 +203,24 @@ def histograms(series: Sequence[Series], runs: pd.DataFrame, paper_loss: float) 
         runs: `runs.parquet`, of one task, with `live_units`.
         paper_loss: how many squared errors a loss of the paper is.
     """
-    published = paper.in_squared_errors("figure5", paper_loss)
     edges, like_paper = histogram_bins(runs["final_loss"].to_numpy(float), paper_loss)
     panels, seen, of_paper = [], [], False
     for one in series:
         for p, cell in one.cells.items():
             mine = runs[runs["cell"] == cell]
-            theirs = published[(published["correlation"] == p) & (published["model"] == one.model)]
+            their_edges, theirs = paper.histogram(one.paper_figure, one.model, p, paper_loss)
             heights = _by_live_units(mine, edges)
             total = np.sum(list(heights.values()), axis=0)
-            tallest = max(total.max(initial=0.01), theirs["fraction"].max() if like_paper and len(theirs) else 0.0)
+            tallest = max(total.max(initial=0.01), theirs.max(initial=0.0) if like_paper else 0.0)
             x, y = Axis("final loss", 0, edges[-1]), Axis("share of runs", 0, 1.05 * tallest)
             panel = Panel(f"{one.label}, {_title(p)}", x, y)
             bottom = np.zeros(len(edges) - 1)
             for live, height in heights.items():
                 panel.bars(edges, bottom, bottom + height, LIVE.get(live, one.color))
                 bottom = bottom + height
-            if like_paper and len(theirs):
+            if like_paper and theirs.size:
                 of_paper = True
-                panel.outline(np.append(theirs["bin_left"], theirs["bin_right"].iloc[-1]), theirs["fraction"])
+                panel.outline(their_edges, theirs)
             for i in np.flatnonzero(total):
                 split = [f"{_live(live)}: {height[i]:.1%}" for live, height in heights.items() if live >= 0 < height[i]]
                 told = [f"loss {edges[i]:.3f} to {edges[i + 1]:.3f}: {total[i]:.1%} of runs", *split]
