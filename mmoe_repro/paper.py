@@ -50,7 +50,9 @@ def histogram(figure: str, model: str, correlation: float, paper_loss: float = 1
     if figure != "figure4":
         return np.empty(0), np.empty(0)
     rows = table("figure5")
-    rows = rows[(rows["model"] == model) & (rows["correlation"] == correlation)].sort_values("bin_left")
+    # Read off the figure, p = 1 has two empty bins more, which lie across others.
+    on_grid = (rows["bin_left"] * 30).round(1) % 1 == 0
+    rows = rows[on_grid & (rows["model"] == model) & (rows["correlation"] == correlation)].sort_values("bin_left")
     edges = np.append(rows["bin_left"], rows["bin_right"].tail(1))
     return edges / paper_loss, rows["fraction"].to_numpy()
 

@@ -39,14 +39,11 @@ CLAIMS = yaml.safe_load((folder() / "claims" / "paper.yaml").read_text())
 
 
 def figure5(model, correlation):
-    table = paper.table("figure5")
-    rows = table[(table["model"] == model) & (table["correlation"] == correlation)]
-    shares = rows["fraction"].to_numpy() / rows["fraction"].sum()
+    edges, shares = paper.histogram("figure4", model, correlation)
 
     def draw(generator, size):
-        chosen = generator.choice(len(rows), size, p=shares)
-        left, right = rows["bin_left"].to_numpy(), rows["bin_right"].to_numpy()
-        return left[chosen] + generator.random(size) * (right - left)[chosen] + 0.02  # no loss of zero
+        chosen = generator.choice(len(shares), size, p=shares / shares.sum())
+        return edges[chosen] + generator.random(size) * np.diff(edges)[chosen] + 0.02  # no loss of zero
 
     return draw
 

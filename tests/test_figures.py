@@ -80,6 +80,14 @@ def test_the_papers_losses_are_drawn_as_squared_errors(tmp_path):
     assert (halved == 2 * whole).all() and set(whole) < set(paper.table("figure4")["mean_loss"])
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("correlation", [0.5, 1.0])
+def test_figure_5_holds_every_run_in_bins_that_do_not_overlap(model, correlation):
+    edges, shares = paper.histogram("figure4", model, correlation)
+    np.testing.assert_allclose(np.diff(edges), 1 / 30, atol=1e-4)
+    assert shares.sum() == pytest.approx(1)
+
+
 def test_the_small_network_has_figure_3_beside_it(tmp_path):
     texts = drawn(tmp_path, cells(["shared_bottom"], [0.5], bottom=[16]))
     assert "Figure 3" in texts["curves"] and "Figure 4" not in texts["curves"]

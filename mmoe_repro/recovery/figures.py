@@ -107,10 +107,8 @@ def histograms(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
         final = read(values, readout)[:, -1].clip(edges[0], edges[-1])
         heights, _ = np.histogram(final, edges)
         axes.stairs(heights / len(final), edges, fill=True, color=_COLORS[curve.correlation], alpha=0.7, label="here")
-        # The paper's bins are not all of one width, so its bars are counted into ours.
         of_paper = histogram(curve.model, curve.correlation)
-        shares, _ = np.histogram(of_paper.middles, edges, weights=of_paper.shares)
-        axes.stairs(shares, edges, color="black", linestyle="--", linewidth=1, label="paper's Figure 5")
+        axes.stairs(of_paper.shares, of_paper.edges, color="black", ls="--", linewidth=1, label="paper's Figure 5")
         axes.set_title(f"{NAMES[curve.model]}, p = {curve.correlation:g}", fontsize=9)
     for row in panels:
         row[0].set_ylabel("share of runs")
