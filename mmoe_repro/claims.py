@@ -49,6 +49,7 @@ class Part:
         column: of `runs.parquet`.
         is_ratio: whether the quantity is shown as its exponential.
         interval: the kind of its interval, as in `coverage.csv`.
+        least_runs: of each cell, without which the quantity or its error is not defined.
         beside: what else readers may want to know of the two samples, by name; the verdict does not depend on it.
     """
 
@@ -60,6 +61,7 @@ class Part:
     column: str = "final_loss"
     is_ratio: bool = True
     interval: str = ""
+    least_runs: int = 3
     beside: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = field(default_factory=dict)
 
     def shown(self, value: float) -> float:
@@ -143,7 +145,7 @@ def _t2(settings: Mapping[str, Any]) -> Iterator[Part]:
 
 def _bests(of: int, one: Key, other: Key, bound: float, above: bool) -> Part:
     quantity = partial(log_ratio_of_bests, of=of)
-    more = {"column": "test_loss", "interval": "ratio of bests"}
+    more = {"column": "test_loss", "interval": "ratio of bests", "least_runs": of + 1}
     return _compared(one, other, quantity, bound, above, f"expected best of {of} losses", **more)
 
 
@@ -187,7 +189,12 @@ class Comparison:
         return self.measured.p_below if self.part.above else self.measured.p_above
 
     def runs_needed(self, level: float) -> float:
-        """Runs that would tell the quantity from the bound, by a normal approximation; NaN if unknown."""
+        """Runs that would tell the quantity from the bound, by a normal approximation; NaN if unknown.
+
+        With fewer than the quantity takes, so many.
+        """
+        if self.runs < self.part.least_runs:
+            return self.part.least_runs
         distance = abs(self.measured.value - self.part.bound)
         if not distance > 0:
             return np.nan
@@ -209,7 +216,8 @@ class Verdict:
         effect, low, high: of that comparison, with a 95 % interval.
         bound, above: the part holds where the quantity is above the bound, or below.
         p: corrected, of the verdict; of an inconclusive claim that of being reproduced.
-        runs_needed: of each cell, to settle an inconclusive claim with a power of 0.8 if the effect is as it is found.
+        runs_needed: of each cell, to settle an inconclusive claim with a power of 0.8 if the effect is as it is found;
+            where there are too few to find one, to measure it at all.
         missing: cells that an untested claim lacks.
         comparisons: all of its parts.
     """

@@ -157,7 +157,8 @@ def _verdict(label: str, verdict: Verdict) -> dict[str, Any]:
         sentence = f"Decided by {verdict.part}: {_interval(verdict.effect, verdict.low, verdict.high)}, "
         sentence += f"where the claim wants it {side} {verdict.bound:.3g}; p = {verdict.p:.2g}."
     if np.isfinite(verdict.runs_needed):
-        sentence += f" Some {verdict.runs_needed:,.0f} runs of each cell would settle it."
+        would = "It takes" if np.isnan(verdict.low) else "It would be settled by some"
+        sentence += f" {would} {verdict.runs_needed:,.0f} runs of each cell."
     found = {"label": label, "verdict": verdict, "sentence": sentence, "chart": None, "table": ()}
     if verdict.comparisons:
         found.update(chart=pictures.forest(verdict.id, verdict.comparisons), table=_comparisons(verdict.comparisons))
