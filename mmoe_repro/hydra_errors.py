@@ -34,7 +34,9 @@ def explain(error: BaseException) -> str:
             return f"{link.full_key}: no such setting{f' in {prefix}' if prefix else ''}; {_near_key(link, keys)}"
     for link in chain:
         if isinstance(link, OmegaConfBaseException) and link.full_key:
-            return f"{link.full_key}: {_first_line(link)}"
+            told = _first_line(link)
+            brackets = f"must be a list: {link.full_key}=[...]"
+            return f"{link.full_key}: {brackets if 'is not a ListConfig' in told else told}"
     text = _first_line(error)
     unknown = re.match(r"Could not override '(\w+)'", text)
     return f"{unknown[1]}: {nearest(unknown[1], _GROUPS)}" if unknown else text

@@ -214,7 +214,7 @@ def test_a_run_that_diverges_is_counted_and_stops_nothing(run, tmp_path):
         (["+x=1"], "x: no such setting"),
         (["+training.batchsize=1"], "training.batchsize: no such setting; did you mean 'batch_size'?"),
         (["model=mmoe", "model.bias=maybe"], "model.bias"),
-        (["model=shared_bottom", "model.bottom=113"], "model.bottom"),
+        (["model=shared_bottom", "model.bottom=113"], "model.bottom: must be a list: model.bottom=[...]"),
         (["model=mmoe", "model.tower=[]"], "hidden layers of widths []"),
         (["model=null"], "Config group override must be a string"),
         (["model=[mmoe,omoe]"], "must be the name of one option"),
