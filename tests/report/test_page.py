@@ -97,7 +97,7 @@ def test_the_papers_losses_are_shown_as_squared_errors(written):
 
 def test_laws_stand_side_by_side_and_a_fitted_one_is_named_so(written):
     _, text = written(data=("figure2_m4", "recovered"))
-    assert "data figure2_m4</th>" in text and "data recovered</th>" in text
+    assert "data figure2_<wbr>m4</th>" in text and "data recovered</th>" in text
     assert "shows only that a setting exists" in text
     _, text = written()
     assert "shows only that a setting exists" not in text
