@@ -27,7 +27,7 @@ from mmoe_repro.plots import (
 )
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate, bootstrap, standard_deviation
-from mmoe_repro.trainability import NEAR, ranges, relative
+from mmoe_repro.trainability import NEAR, profile, ranges
 
 #: More series than this are drawn in panels or rows of their own.
 _OVERLAID = 6
@@ -215,10 +215,9 @@ def _trainability(of_ranges: Mapping[tuple[Any, ...], Sequence[SweptCell]], runs
     figure = Figure(figsize=(max(4.5, 3.4 * len(panels_of) + 0.8), 3.8))
     panels = figure.subplots(1, len(panels_of), sharey=True, squeeze=False)[0]
     for (model, law, p), of_range in of_ranges.items():
-        ratios = np.sort(relative(of_range, runs))
-        axes = panels[panels_of.index((law, p))]
-        axes.step(ratios, np.arange(1, len(ratios) + 1) / len(ratios), where="post", color=color_of(model, models),
-                  label=NAMES.get(model, model))  # fmt: skip
+        of_model, axes = profile(of_range, runs), panels[panels_of.index((law, p))]
+        color, label = color_of(model, models), NAMES.get(model, model)
+        axes.step(of_model.ratios, of_model.shares, where="post", color=color, label=label)
     for axes, (law, p) in zip(panels, panels_of, strict=True):
         axes.axvline(NEAR, color="black", ls="--", lw=1, label=f"{NEAR:g} times the best")
         axes.set_xscale("log")

@@ -5,6 +5,7 @@ model is compared with its own best.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,15 +60,36 @@ def ranges(cells: Sequence[SweptCell]) -> dict[tuple[Any, ...], list[SweptCell]]
     return {key: of_range for key, of_range in found.items() if len(of_range) >= _LEAST}
 
 
-def relative(of_range: Sequence[SweptCell], runs: pd.DataFrame) -> np.ndarray:
-    """All final losses of a range's runs by the lowest mean of its cells; infinite for runs that diverged.
+@dataclass(frozen=True)
+class Profile:
+    """How near the runs of a range of settings come to its best setting.
+
+    Attributes:
+        ratios: final losses by the lowest mean of a setting `(runs,)`, ascending; infinite for runs that diverged.
+        shares: of the runs, up to each of them `(runs,)`. Settings weigh alike, however many runs they have.
+    """
+
+    ratios: np.ndarray
+    shares: np.ndarray
+
+    def within(self, factors: Any) -> Any:
+        """Share of the runs with at most so many times the best mean."""
+        return np.append(0.0, self.shares)[np.searchsorted(self.ratios, factors, "right")]
+
+
+def profile(of_range: Sequence[SweptCell], runs: pd.DataFrame) -> Profile:
+    """The profile of a range.
 
     Args:
         of_range: cells of one model, law and correlation.
         runs: `runs.parquet`, of one task.
     """
     best = min(_mean(cell, runs) for cell in of_range)
-    return np.concatenate([_losses(cell, runs) for cell in of_range]) / (best if np.isfinite(best) else np.nan)
+    losses = [of_cell for cell in of_range if len(of_cell := _losses(cell, runs))]
+    ratios = np.concatenate(losses) / (best if np.isfinite(best) else np.nan)
+    weights = np.concatenate([np.full(len(of_cell), 1 / len(of_cell) / len(losses)) for of_cell in losses])
+    ascending = np.argsort(ratios)
+    return Profile(ratios[ascending], weights[ascending].cumsum())
 
 
 def _mean(cell: SweptCell, runs: pd.DataFrame) -> float:
@@ -92,7 +114,6 @@ def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Dat
     rows = []
     for key, of_range in ranges(cells).items():
         means = np.array([_mean(cell, runs) for cell in of_range])
-        near = relative(of_range, runs) <= NEAR
         best = means.min()
         rows.append(
             {
@@ -100,7 +121,7 @@ def trainability_table(cells: Sequence[SweptCell], runs: pd.DataFrame) -> pd.Dat
                 "settings": len(of_range),
                 "best": best,
                 "near_settings": float((means <= NEAR * best).mean()) if np.isfinite(best) else 0.0,
-                "near_runs": float(near.mean()),
+                "near_runs": float(profile(of_range, runs).within(NEAR)),
                 **_causes([cell for cell in of_range if _rate(cell) == _rate(of_range[int(means.argmin())])], runs),
             }
         )

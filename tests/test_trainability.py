@@ -4,7 +4,7 @@ import pytest
 
 from mmoe_repro.config import Cell
 from mmoe_repro.results import SweptCell
-from mmoe_repro.trainability import NEAR, changes_table, components, ranges, relative, trainability_table
+from mmoe_repro.trainability import NEAR, changes_table, components, profile, ranges, trainability_table
 
 
 def test_components_are_those_that_the_losses_were_made_of():
@@ -55,8 +55,15 @@ def test_a_range_is_compared_with_its_own_best():
     (row,) = trainability_table(cells, runs).to_dict("records")
     assert (row["settings"], row["best"]) == (3, 1.0), "a setting with a diverged run is not the best"
     assert row["near_settings"] == pytest.approx(2 / 3) and row["near_runs"] == pytest.approx(9 / 12)
-    assert (relative(cells[:3], runs) <= NEAR).sum() == 9
+    of_mmoe = profile(cells[:3], runs)
+    assert of_mmoe.within(NEAR) == pytest.approx(9 / 12) and of_mmoe.within([0.5, 3.0]) == pytest.approx([0, 11 / 12])
     assert np.isnan(row["sd_data"]), "not crossed"
+
+
+def test_settings_weigh_alike_however_many_runs_they_have():
+    losses = [(cell("mmoe", 0.1, "a"), [1.0] * 6), (cell("mmoe", 0.01, "a"), [9.0]), (cell("mmoe", 0.001, "a"), [9.0])]
+    (row,) = trainability_table([one for one, _ in losses], runs_of(losses)).to_dict("records")
+    assert row["near_runs"] == pytest.approx(1 / 3)
 
 
 def test_laws_and_lengths_of_training_are_no_range():

@@ -12,7 +12,7 @@ from mmoe_repro.plots import COLORS, Series, color_of, correlations_of, histogra
 from mmoe_repro.report.charts import Axis, Chart, Panel
 from mmoe_repro.results import SweptCell
 from mmoe_repro.statistics import Estimate
-from mmoe_repro.trainability import NEAR, ranges, relative
+from mmoe_repro.trainability import NEAR, Profile, profile, ranges
 
 #: Colours of runs by how many of their tower's units are alive; the last stands for more, too.
 LIVE = {0: "#D55E00", 1: "#E69F00", 2: "#56B4E9", 3: "#0072B2"}
@@ -169,10 +169,10 @@ def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
         cells: of the sweep.
         runs: `runs.parquet`.
     """
-    of_models: dict[tuple[str, float], dict[str, np.ndarray]] = {}
+    of_models: dict[tuple[str, float], dict[str, Profile]] = {}
     runs = runs[runs["task"] == 1]
     for (model, law, p), of_range in ranges(cells).items():
-        of_models.setdefault((law, p), {})[model] = np.sort(relative(of_range, runs))
+        of_models.setdefault((law, p), {})[model] = profile(of_range, runs)
     panels, seen = [], []
     models = list(dict.fromkeys(model for by_model in of_models.values() for model in by_model))
     colors = {model: color_of(model, models) for model in models}
@@ -181,10 +181,10 @@ def profiles(cells: Sequence[SweptCell], runs: pd.DataFrame) -> Chart | None:
     for (law, p), by_model in of_models.items():
         panel = Panel(f"{law}, {_title(p)}", x, y)
         panel.upright(NEAR)
-        shares = {model: np.searchsorted(ratios, factors, "right") / len(ratios) for model, ratios in by_model.items()}
+        shares = {model: of_model.within(factors) for model, of_model in by_model.items()}
         for model, share in shares.items():
             panel.line(factors, share, colors[model])
-            near = np.mean(by_model[model] <= NEAR)
+            near = by_model[model].within(NEAR)
             seen.append(f"{NAMES.get(model, model)} at {p:g}: {near:.0%} of runs near its best")
         for i, factor in enumerate(factors):
             told = [f"{NAMES.get(model, model)} {share[i]:.0%}" for model, share in shares.items()]
