@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, ScalarFormatter
 
 from mmoe_repro import paper
 from mmoe_repro.names import NAMES
@@ -129,8 +129,11 @@ def histogram_bins(losses: np.ndarray, paper_loss: float) -> tuple[np.ndarray, b
 
 
 def plain_log(axes: Axes) -> None:
-    """A logarithmic loss axis with plain numbers."""
+    """A logarithmic loss axis with plain numbers, of which there is room for few where they span a decade."""
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high > 10 * low:
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter = ScalarFormatter()
         formatter.set_scientific(False)
