@@ -17,12 +17,12 @@ RESULTS = Path(__file__).parents[1] / "results"
 STEPS, NEAR = 200, 1e-3
 
 
-@pytest.mark.parametrize("name", ["figure4", "recovery/figure4"])
-def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(name):
+@pytest.mark.parametrize(("name", "rate"), [("figure4", 0.01), ("paper", 0.01)])
+def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(name, rate):
     (cell,) = [
         one
         for one in recall(yaml.safe_load((RESULTS / name / "config.yaml").read_text()))
-        if (one.cell.model, one.keys["correlation"]) == ("mmoe", 0.5)
+        if (one.cell.model, one.keys["correlation"], one.keys["learning_rate"]) == ("mmoe", 0.5, rate)
     ]
     runs, curves = (pd.read_parquet(RESULTS / name / f"{table}.parquet") for table in ("runs", "curves"))
     seeds = cell.seeds[:10]
@@ -32,7 +32,7 @@ def test_a_committed_cell_trained_from_its_settings_gives_the_committed_numbers(
         trained.advance()
 
     def committed(table, column):
-        mine = table[(table["model"] == "mmoe") & (table["correlation"] == 0.5) & table["seed"].isin(seeds)]
+        mine = table[(table["cell"] == cell.cell.identity) & table["seed"].isin(seeds)]
         if "step" in mine:
             mine = mine[mine["step"] < STEPS].sort_values(["seed", "task", "step"])
         else:
