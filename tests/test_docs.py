@@ -8,7 +8,7 @@ import pandas as pd
 
 GUIDE = Path(__file__).parents[1] / "docs" / "own.md"
 #: What the guide's commands leave to their defaults, so that they take seconds.
-SHORT = ("runs=10", "training.steps=200", "training.window=50", "data.correlation=0.5")
+SHORT = ("runs=10", "training.steps=100", "training.window=50", "training.batch_size=32", "data.correlation=0.5")
 
 
 def test_ones_own_model_law_tasks_and_features(process, tmp_path):
