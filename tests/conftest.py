@@ -12,8 +12,15 @@ from mmoe_repro import cli, figures, sweep
 
 torch.set_num_threads(1)
 
-#: Settings that make a sweep take a second or two.
-SMALL = ("data.dimension=20", "training.batch_size=32", "training.steps=200", "training.window=50", "runs=10")
+#: Settings that make a sweep take a second or two. One worker each, since tests run side by side.
+SMALL = (
+    "data.dimension=20",
+    "training.batch_size=32",
+    "training.steps=200",
+    "training.window=50",
+    "runs=10",
+    "workers=1",
+)
 
 
 @dataclass
