@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, ScalarFormatter
 
 from mmoe_repro import paper
+from mmoe_repro.config import Cell
 from mmoe_repro.names import NAMES
 from mmoe_repro.results import SweptCell
 from mmoe_repro.store import write_atomically
@@ -66,24 +67,22 @@ def series_of(cells: Sequence[SweptCell], chosen: dict[str, bool | None]) -> lis
     apart = list(cells[0].swept) + (["learning_rate"] if undecided else [])
     if len({cell.cell.data for cell in shown}) > 1:
         apart.append("data")
-    groups: dict[tuple[str, ...], dict[float, str]] = {}
-    paper_figures: dict[tuple[str, ...], str] = {}
+    groups: dict[tuple[str, ...], dict[float, Cell]] = {}
     for cell in shown:
         name = (
             cell.cell.model,
             *(f"{key.split('.')[-1].replace('_', ' ')} {cell.keys[key]}" for key in apart),
         )
-        paper_figures[name] = paper.figure_of(cell.cell.settings["model"])
         correlation = cell.keys["correlation"]
-        groups.setdefault(name, {})[np.nan if correlation is None else correlation] = cell.cell.identity
+        groups.setdefault(name, {})[np.nan if correlation is None else correlation] = cell.cell
     models = list(dict.fromkeys(name[0] for name in groups))
     variants = {model: [name for name in groups if name[0] == model] for model in models}
     return [
         Series(
             label=", ".join([NAMES.get(name[0], name[0]), *name[1:]]),
             model=name[0],
-            paper_figure=paper_figures[name],
-            cells=dict(sorted(by_correlation.items())),
+            paper_figure=paper.figure_of(next(iter(by_correlation.values())).settings["model"]),
+            cells={correlation: by_correlation[correlation].identity for correlation in sorted(by_correlation)},
             color=color_of(name[0], models),
             marker=MARKERS[(models.index(name[0]) + variants[name[0]].index(name)) % len(MARKERS)],
             line=_LINES[variants[name[0]].index(name) % len(_LINES)],
