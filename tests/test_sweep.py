@@ -303,7 +303,7 @@ def test_a_full_disk_ends_with_a_clear_line_and_loses_nothing(run, process, tmp_
     def limit():  # a file over this size cannot be written, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
-    outcome = process("sweep", *MMOE, "runs=30", "workers=1", preexec_fn=limit)
+    outcome = process("sweep", *MMOE, "runs=30", preexec_fn=limit)
     assert outcome.status == 1
     assert "cannot write to" in outcome.err and "what is stored is safe" in outcome.err
     assert "Traceback" not in outcome.err
@@ -323,7 +323,7 @@ sys.exit(cli.main())
 
 
 def test_killed_at_any_instant_it_goes_on_to_the_same_bits(run, tmp_path):
-    arguments = ("sweep", *MMOE, "training.steps=600", "workers=1")
+    arguments = ("sweep", *MMOE, "training.steps=600")
     assert run(*arguments, "name=undisturbed").status == 0
     for delay in (0.0, 0.11, 0.25):
         killed = subprocess.Popen(
@@ -369,7 +369,7 @@ def _alive(pid):
 
 
 def test_two_processes_on_the_same_cell_share_the_work(run, tmp_path):
-    command = ["mmoe-repro", "sweep", *MMOE, "runs=20", "workers=1"]
+    command = ["mmoe-repro", "sweep", *MMOE, "runs=20"]
     both = [
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
     ]
