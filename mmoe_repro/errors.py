@@ -1,20 +1,61 @@
-"""A user's mistake, told in one line."""
+"""A user's mistake in one line, and the order to end."""
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+#: What helps against what the operating system refuses.
+_CURES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EISDIR: "move the folder away",
+    errno.ENOLCK: "use a folder on a file system that has locks",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "use fewer workers",
+}
 
 
 class UsageError(ValueError):
     """What was asked for cannot be done; the message is one line and says what is allowed."""
 
 
+class DrawingError(Exception):
+    """Figures are missing; the message is one line and says which, and all that does not need them is there."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the program ends as by Ctrl-C, with what it has done stored."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Tell what `word` may have meant and what is allowed.
+    """Say what `word` may have meant and what is allowed.
 
     >>> nearest("mmoee", ["mmoe", "omoe"])
     "did you mean 'mmoe'? Allowed: mmoe, omoe"
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(word, names, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    hint = f"did you mean '{by_lower[close[0]]}'? " if close else ""
     return f"{hint}Allowed: {', '.join(names)}"
+
+
+def one_line(error: BaseException) -> str:
+    """An error's kind and the first line of its message.
+
+    >>> one_line(KeyError("width"))
+    "KeyError: 'width'"
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def told(error: OSError) -> str:
+    """What the operating system refused in one line, with the path if there is one, and what helps.
+
+    >>> told(PermissionError(errno.EACCES, "Permission denied", "results"))
+    'results: Permission denied'
+    """
+    where = "" if error.filename is None else f"{error.filename}: "
+    cure = f"; {_CURES[error.errno]}" if error.errno in _CURES else ""
+    return f"{where}{error.strerror or one_line(error)}{cure}"

@@ -1,5 +1,6 @@
-"""What readers call the architectures, by option of the `model` group."""
+"""What readers call architectures and settings."""
 
+#: The architectures, by option of the `model` group.
 NAMES = {
     "single_task": "Single-Task",
     "shared_bottom": "Shared-Bottom",
@@ -14,3 +15,17 @@ NAMES = {
     "cgc": "CGC",
     "ple": "PLE",
 }
+
+
+def name_of(model: str) -> str:
+    """What readers call an option of the `model` group."""
+    return NAMES.get(model, model)
+
+
+def readable(key: str) -> str:
+    """The last part of a dotted key, as words.
+
+    >>> readable("training.batch_size")
+    'batch size'
+    """
+    return key.split(".")[-1].replace("_", " ")

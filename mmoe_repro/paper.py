@@ -53,8 +53,21 @@ def histogram(figure: str, model: str, correlation: float, paper_loss: float = 1
     # Read off the figure, p = 1 has two empty bins more, which lie across others.
     on_grid = (rows["bin_left"] * 30).round(1) % 1 == 0
     rows = rows[on_grid & (rows["model"] == model) & (rows["correlation"] == correlation)].sort_values("bin_left")
-    edges = np.append(rows["bin_left"], rows["bin_right"].tail(1))
+    # The table has four digits; bins are a thirtieth wide.
+    edges = np.rint(np.append(rows["bin_left"], rows["bin_right"].tail(1)) * 30) / 30
     return edges / paper_loss, rows["fraction"].to_numpy()
+
+
+def final_sd(figure: str, model: str, correlation: float, paper_loss: float = 1.0) -> float | None:
+    """Standard deviation of the final losses, by the middles of Figure 5's bins; None where the paper has none.
+
+    Arguments as of `mean_curve`.
+    """
+    edges, shares = histogram(figure, model, correlation, paper_loss)
+    if not shares.size:
+        return None
+    middles, weights = (edges[:-1] + edges[1:]) / 2, shares / shares.sum()
+    return float(np.sqrt(weights @ (middles - weights @ middles) ** 2))
 
 
 def legend(figure: str, paper_loss: float) -> str:

@@ -1,6 +1,8 @@
+import importlib
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,19 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from mmoe_repro import cli, figures, sweep
+from mmoe_repro import cli
+from mmoe_repro.commands import sweep
+from mmoe_repro.settings.own_code import is_own_module
+from mmoe_repro.views import matplotlib_renderer
 
 torch.set_num_threads(1)
-
-#: Settings that make a sweep take a second or two. One worker each, since tests run side by side.
-SMALL = (
-    "data.dimension=20",
-    "training.batch_size=32",
-    "training.steps=200",
-    "training.window=50",
-    "runs=10",
-    "workers=1",
-)
 
 
 @dataclass
@@ -39,8 +34,8 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["mmoe-repro", *arguments])
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sweep, "_sweep", None)
-        # Drawing takes longest by far; `process` draws, and test_plots.py looks at every figure.
-        monkeypatch.setattr(figures, "draw", lambda folder, *_: [folder / "curves.png"])
+        # Drawing takes longest by far; `process` draws, and test_figures.py looks at every figure.
+        monkeypatch.setattr(matplotlib_renderer, "save", lambda folder, *_: [folder / "curves.png"])
         capsys.readouterr()
         try:
             status = cli.main()
@@ -69,6 +64,26 @@ def process(tmp_path):
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run_process
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder of a user's own, from which modules are imported anew in every test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def write(**files):
+        for name, content in files.items():
+            path = tmp_path / f"{name.replace('__', '/').replace('/init', '/__init__')}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(content))
+        importlib.invalidate_caches()
+
+    yield write
+    for name in set(sys.modules) - before:
+        if is_own_module(sys.modules[name]):
+            del sys.modules[name]
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:

@@ -5,10 +5,20 @@ import shlex
 from pathlib import Path
 
 import pandas as pd
+from helpers import SMALL
 
-GUIDE = Path(__file__).parents[1] / "docs" / "own.md"
+import mmoe_repro
+
+GUIDE = Path(__file__).parents[1] / "docs" / "your_own.md"
 #: What the guide's commands leave to their defaults, so that they take seconds.
-SHORT = ("runs=10", "training.steps=100", "training.window=50", "training.batch_size=32", "data.correlation=0.5")
+SHORT = (
+    "workers=1",
+    "runs=5",
+    "training.steps=100",
+    "training.window=50",
+    "training.batch_size=32",
+    "data.correlation=0.5",
+)
 
 
 def test_ones_own_model_law_tasks_and_features(process, tmp_path):
@@ -35,3 +45,20 @@ def test_ones_own_model_law_tasks_and_features(process, tmp_path):
 
 def test_the_guide_is_one_page():
     assert len(GUIDE.read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_the_example_in_python_runs(run, tmp_path):
+    assert run("sweep", "model=mmoe", *SMALL).status == 0
+    text = (GUIDE.parent / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})  # in the sweep's folder
+
+
+def test_every_column_is_described(run, tmp_path):
+    assert run("sweep", "model=mmoe", "training.steps=100,200", "training.window=50", *SMALL[:2], "runs=2").status == 0
+    text = (GUIDE.parent / "api.md").read_text(encoding="utf-8")
+    for name, table in mmoe_repro.load(tmp_path / "results/sweep")._asdict().items():
+        for column in table.columns:
+            assert f"`{column}`" in text or column == "training.steps", (name, column)

@@ -6,10 +6,11 @@ Source: Tang et al. 2020, section 4.1.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Extraction, Towers
 
 
@@ -20,19 +21,18 @@ class CGC(nn.Module):
         self,
         features: int,
         tasks: int,
-        own_experts: int = 2,
-        shared_experts: int = 4,
-        expert: Sequence[int] = (16,),
-        tower: Sequence[int] = (8,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        own_experts: int,
+        shared_experts: int,
+        expert: Sequence[int],
+        tower: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         self.extraction = Extraction(tasks, features, own_experts, shared_experts, expert, bias, activation)
         self.towers = Towers(tasks, expert[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def gates(self, x: Tensor) -> Tensor:
         """Gate weights `(batch, tasks, experts)` over the experts of every task and the shared ones."""

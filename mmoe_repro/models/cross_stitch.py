@@ -6,11 +6,12 @@ Source: Misra et al. 2016, section 3; they advise to start near 0.9 for the own 
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Networks, Towers
 
 
@@ -34,19 +35,18 @@ class CrossStitch(nn.Module):
         self,
         features: int,
         tasks: int,
-        bottom: Sequence[int] = (60,),
-        tower: Sequence[int] = (8,),
-        same: float = 0.9,
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        bottom: Sequence[int],
+        tower: Sequence[int],
+        same: float,
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         self.bottoms = Networks(tasks, features, bottom, bias, activation)
         self.stitches = nn.ModuleList(Stitch(tasks, same) for _ in bottom)
         self.towers = Towers(tasks, bottom[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their activation, `(batch, tasks, units)`."""

@@ -7,11 +7,13 @@ Source: Duong et al. 2015; Ma et al. 2018, section 6.1.
 
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from mmoe_repro.errors import UsageError
+from mmoe_repro.models.initializers import Start
 from mmoe_repro.models.single_task import SingleTask
 
 
@@ -22,17 +24,16 @@ class L2Constrained(SingleTask):
         self,
         features: int,
         tasks: int,
-        bottom: Sequence[int] = (60,),
-        tower: Sequence[int] = (8,),
-        alpha: float = 0.01,
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        bottom: Sequence[int],
+        tower: Sequence[int],
+        alpha: float,
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         if not 0 <= alpha < math.inf:
             raise UsageError(f"model.alpha={alpha}: must be zero or positive")
-        super().__init__(features, tasks, bottom, tower, bias, activation, initializer, gain)
+        super().__init__(features, tasks, bottom, tower, bias, activation, **start)
         self.alpha = alpha
 
     def distance(self) -> Tensor:

@@ -25,7 +25,7 @@ class Linears(nn.Module):
     The weight is a stack of matrices `(count, outputs, inputs)`, the bias `(count, outputs)`.
     """
 
-    def __init__(self, count: int, inputs: int, outputs: int, bias: bool = True) -> None:
+    def __init__(self, count: int, inputs: int, outputs: int, bias: bool) -> None:
         super().__init__()
         self.count, self.inputs, self.outputs = count, inputs, outputs
         self.weight = nn.Parameter(torch.empty(count, outputs, inputs))
@@ -59,9 +59,7 @@ def activation_function(name: str) -> Callable[[Tensor], Tensor]:
 class Networks(nn.Module):
     """`count` feed-forward networks side by side, with hidden layers of the given widths."""
 
-    def __init__(
-        self, count: int, inputs: int, widths: Sequence[int], bias: bool = True, activation: str = "relu"
-    ) -> None:
+    def __init__(self, count: int, inputs: int, widths: Sequence[int], bias: bool, activation: str) -> None:
         super().__init__()
         self.activate = activation_function(activation)
         if count < 1:
@@ -99,9 +97,7 @@ def apart(gates: Tensor) -> Tensor:
 class Towers(nn.Module):
     """One small network per task: hidden layers, then one linear output."""
 
-    def __init__(
-        self, tasks: int, inputs: int, widths: Sequence[int], bias: bool = True, activation: str = "relu"
-    ) -> None:
+    def __init__(self, tasks: int, inputs: int, widths: Sequence[int], bias: bool, activation: str) -> None:
         super().__init__()
         self.hidden = Networks(tasks, inputs, widths, bias, activation)
         self.output = Linears(tasks, widths[-1], 1, bias)
@@ -124,8 +120,8 @@ class Extraction(nn.Module):
         own: int,
         shared: int,
         widths: Sequence[int],
-        bias: bool = True,
-        activation: str = "relu",
+        bias: bool,
+        activation: str,
     ) -> None:
         super().__init__()
         self.own_count, self.shared_count = own, shared

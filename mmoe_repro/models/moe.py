@@ -6,10 +6,11 @@ Source: Jacobs et al. 1991 (theirs competes in its loss; here the mixture's squa
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Linears, Networks, apart
 
 
@@ -20,18 +21,17 @@ class MoE(nn.Module):
         self,
         features: int,
         tasks: int,
-        experts: int = 4,
-        expert: Sequence[int] = (16,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        experts: int,
+        expert: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         self.experts = Networks(tasks * experts, features, expert, bias, activation)
         self.output = Linears(tasks * experts, expert[-1], 1, bias)
         self.gate = Linears(tasks, features, experts, bias=False)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def gates(self, x: Tensor) -> Tensor:
         """Gate weights over the experts of every task `(batch, tasks, tasks · experts)`, 0 for those of others."""

@@ -6,10 +6,11 @@ Source: Ma et al. 2018, section 4.1.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Linears, Networks, Towers, mixture
 
 
@@ -20,20 +21,19 @@ class OMoE(nn.Module):
         self,
         features: int,
         tasks: int,
-        experts: int = 8,
-        expert: Sequence[int] = (16,),
-        tower: Sequence[int] = (8,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        experts: int,
+        expert: Sequence[int],
+        tower: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         self.tasks = tasks
         self.experts = Networks(experts, features, expert, bias, activation)
         self.gate = Linears(1, features, experts, bias=False)
         self.towers = Towers(tasks, expert[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def gates(self, x: Tensor) -> Tensor:
         """Gate weights `(batch, tasks, experts)`: the same for every task."""

@@ -7,11 +7,12 @@ Source: Tang et al. 2020, section 4.2.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
 from mmoe_repro.errors import UsageError
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Extraction, Linears, Towers, mixture
 
 
@@ -22,15 +23,14 @@ class PLE(nn.Module):
         self,
         features: int,
         tasks: int,
-        levels: int = 2,
-        own_experts: int = 2,
-        shared_experts: int = 4,
-        expert: Sequence[int] = (14,),
-        tower: Sequence[int] = (8,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        levels: int,
+        own_experts: int,
+        shared_experts: int,
+        expert: Sequence[int],
+        tower: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         if levels < 1:
@@ -43,7 +43,7 @@ class PLE(nn.Module):
         experts = tasks * own_experts + shared_experts
         self.shared_gate = nn.ModuleList(Linears(1, size, experts, bias=False) for size in inputs[:-1])
         self.towers = Towers(tasks, expert[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def _read_by_top(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the last level's tasks `(batch, tasks, units)` and its shared experts `(batch, units)` read."""

@@ -6,10 +6,11 @@ Source: the baseline of every comparison, such as Ma et al. 2018, section 6.1.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Networks, Towers
 
 
@@ -20,17 +21,16 @@ class SingleTask(nn.Module):
         self,
         features: int,
         tasks: int,
-        bottom: Sequence[int] = (60,),
-        tower: Sequence[int] = (8,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        bottom: Sequence[int],
+        tower: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         self.bottoms = Networks(tasks, features, bottom, bias, activation)
         self.towers = Towers(tasks, bottom[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their activation, `(batch, tasks, units)`."""

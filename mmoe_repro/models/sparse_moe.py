@@ -8,13 +8,14 @@ Source: Shazeer et al. 2017, eq. 3 to 11 (gate 3 to 5, importance 6 and 7, load 
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from mmoe_repro.errors import UsageError
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Linears, Networks, Towers, mixture
 
 
@@ -30,17 +31,16 @@ class SparseMoE(nn.Module):
         self,
         features: int,
         tasks: int,
-        experts: int = 8,
-        k: int = 2,
-        noisy: bool = True,
-        w_importance: float = 0.1,
-        w_load: float = 0.1,
-        expert: Sequence[int] = (16,),
-        tower: Sequence[int] = (8,),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        experts: int,
+        expert: Sequence[int],
+        tower: Sequence[int],
+        k: int,
+        noisy: bool,
+        w_importance: float,
+        w_load: float,
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         if not 1 <= k <= experts:
@@ -51,7 +51,7 @@ class SparseMoE(nn.Module):
         self.gate = Linears(tasks, features, experts, bias=False)
         self.gate_noise = Linears(tasks, features, experts, bias=False) if noisy else None
         self.towers = Towers(tasks, expert[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
         for gate in (self.gate, self.gate_noise):
             if gate is not None:
                 nn.init.zeros_(gate.weight)

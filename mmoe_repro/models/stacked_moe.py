@@ -7,11 +7,12 @@ Source: Eigen et al. 2013, section 2; Shazeer et al. 2017, section 2.
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
 from mmoe_repro.errors import UsageError
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import Linears, Networks, Towers, mixture
 
 
@@ -22,15 +23,14 @@ class StackedMoE(nn.Module):
         self,
         features: int,
         tasks: int,
-        levels: int = 2,
-        experts: int = 8,
-        expert: Sequence[int] = (14,),
-        tower: Sequence[int] = (8,),
-        own_gates: bool = True,
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        levels: int,
+        experts: int,
+        expert: Sequence[int],
+        tower: Sequence[int],
+        own_gates: bool,
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         if levels < 1:
@@ -43,7 +43,7 @@ class StackedMoE(nn.Module):
             Linears(count, size, experts, bias=False) for count, size in zip(counts, inputs, strict=True)
         )
         self.towers = Towers(tasks, expert[-1], tower, bias, activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def _below(self, x: Tensor) -> Tensor:
         """What the last layer reads, `(batch, units)`."""

@@ -8,12 +8,13 @@ Source: Yang and Hospedales 2017, section 3.2 (Tucker); Ma et al. 2018, section 
 
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from mmoe_repro.errors import UsageError
-from mmoe_repro.models.initializers import initialize
+from mmoe_repro.models.initializers import Start, initialize
 from mmoe_repro.models.layers import activation_function, pairs
 
 
@@ -53,13 +54,12 @@ class TensorFactorization(nn.Module):
         self,
         features: int,
         tasks: int,
-        bottom: Sequence[int] = (113,),
-        tower: Sequence[int] = (8,),
-        ranks: Sequence[int] = (32, 32, 2),
-        bias: bool = True,
-        activation: str = "relu",
-        initializer: str = "glorot_uniform",
-        gain: float = 1.0,
+        bottom: Sequence[int],
+        tower: Sequence[int],
+        ranks: Sequence[int],
+        bias: bool,
+        activation: str,
+        **start: Unpack[Start],
     ) -> None:
         super().__init__()
         if len(ranks) != 3 or min(ranks) < 1:
@@ -68,7 +68,7 @@ class TensorFactorization(nn.Module):
         self.layers = nn.ModuleList(TuckerLinears(tasks, *pair, ranks, bias) for pair in layers)
         self.output = TuckerLinears(tasks, layers[-1][1], 1, ranks, bias)
         self.activate = activation_function(activation)
-        initialize(self, initializer, gain)
+        initialize(self, **start)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Tower units after their activation, `(batch, tasks, units)`."""

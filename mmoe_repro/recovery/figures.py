@@ -1,118 +1,109 @@
-"""The recovery's figures: what the search says of each choice, and the best setting beside the paper."""
+"""The recovery's pictures: what the search says of each choice, and the best setting beside the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from mmoe_repro import plots
-from mmoe_repro.names import NAMES
 from mmoe_repro.recovery import search
-from mmoe_repro.recovery.score import FIGURE4_FROM, WINDOW, Curve, Readout, histogram, published, read
+from mmoe_repro.recovery.score import WINDOW, Curve, Readout, name, read
+from mmoe_repro.views import figures
+from mmoe_repro.views.panels import Axis, Panel, Picture, Points, Style, log_axis
+from mmoe_repro.views.style import NEUTRAL, OURS, Series, style_of
 
 #: Choices whose profile is drawn, with their names for readers.
 _CHOICES = {
-    "law_from": "data law from",
     "law": "law that gives Figure 2",
     "log2_batch_size": "batch size",
+    "learning_rate": "learning rate",
+    "initializer": "initialiser",
+    "gain": "gain of the initialiser",
+    "sd": "sd of normal weights",
+    "output_gain": "further gain of output layers",
+    "gate_gain": "further gain of gates",
+    "bias": "biases",
     "examples": "training examples",
     "factor": "factor of the squared error",
     "plateau": "loss of a constant",
-    "initializer": "initialiser",
-    "gain": "gain of the initialiser",
-    "bias": "biases",
 }
-_COLORS = {0.5: "#D55E00", 1.0: "#0072B2"}
+#: This many names fit below a panel.
+_NAMES = 12
+_TRIED, _BEST = Style(NEUTRAL), Style(OURS, "D")
 
 
-def profiles(table: pd.DataFrame) -> Figure:
-    """Score against each choice of the settings that were tried in full, with the best for each value as a bar.
+def profiles(table: pd.DataFrame) -> Picture:
+    """Score after the first comparison against each choice, with the best for each value as a bar.
 
     Args:
         table: of `search.search_table`.
     """
-    complete = table[table["state"] == "complete"]
-    tried = pd.DataFrame([search.choices(row) for _, row in complete.iterrows()])
-    figure = Figure(figsize=(10, 7.5))
-    panels = figure.subplots(3, 3, sharey=True)
-    for axes, (choice, label) in zip(panels.flat, _CHOICES.items(), strict=True):
-        _profile(axes, tried.get(choice, pd.Series(dtype=object)), complete["score"].to_numpy(float))
-        axes.set_xlabel(label)
-        plots.plain_log(axes)
-    for row in panels:
-        row[0].set_ylabel("score (log scale)")
-    best = complete["score"].min() if len(complete) else np.nan
-    figure.suptitle(f"{len(complete):,} settings tried in full: score, 1 being indistinguishable; best {best:.2f}")
-    return figure
+    tried = pd.DataFrame([search.choices(row) for _, row in table.iterrows()])
+    scores = table["score_1"].to_numpy(float)
+    y = log_axis("score", scores)
+    panels = [
+        _profile(label, tried.get(choice, pd.Series(dtype=object)), scores, y) for choice, label in _CHOICES.items()
+    ]
+    best = scores.min() if len(scores) else np.nan
+    return Picture(
+        title=f"{len(table):,} settings: how far Shared-Bottom at p = 0.5 is from the paper after 10,000 steps",
+        note=f"score, 1 being indistinguishable; best {best:.2f}; purple: the best for each value",
+        words="",
+        panels=panels,
+        columns=4,
+        size=(3.0, 2.5),
+    )
 
 
-def _profile(axes: Axes, values: pd.Series, scores: np.ndarray) -> None:
-    known = values.notna().to_numpy()
+def _profile(label: str, values: pd.Series, scores: np.ndarray, y: Axis) -> Panel:
+    known = values.notna().to_numpy() if len(values) else np.zeros(0, bool)
     values, scores = values[known], scores[known]
     if values.empty:
-        return
+        return Panel("", Axis(label, 0, 1), y, empty="no setting")
     if values.nunique() > 5 and values.map(lambda value: isinstance(value, float) and value % 1 != 0).any():
-        axes.plot(values.to_numpy(float), scores, ".", color="#0072B2", alpha=0.5, markersize=4)
-        return
-    # The order of numbers, and "fresh" after them.
+        numbers = values.to_numpy(float)
+        pad = 0.04 * (np.ptp(numbers) or 1.0)
+        x = Axis(label, float(numbers.min() - pad), float(numbers.max() + pad))
+        return Panel("", x, y, [Points(numbers, scores, _TRIED)])
+    # The order of numbers, and words after them.
     order = sorted(values.unique(), key=lambda value: (isinstance(value, str), value))
-    for place, value in enumerate(order):
-        mine = scores[(values == value).to_numpy()]
-        axes.plot(np.full(len(mine), place), mine, ".", color="#0072B2", alpha=0.5, markersize=4)
-        axes.plot([place - 0.3, place + 0.3], [mine.min()] * 2, color="#D55E00")
     whole = [int(value) if isinstance(value, float) and value % 1 == 0 else value for value in order]
     shown = [2**value for value in whole] if "batch" in str(values.name) else whole
-    axes.set_xticks(range(len(order)), [str(value) for value in shown], fontsize=7)
+    places = values.map({value: float(place) for place, value in enumerate(order)}).to_numpy(float)
+    best = np.array([scores[places == place].min() for place in range(len(order))])
+    x = Axis(label, -0.6, len(order) - 0.4, names=_written(shown))
+    at = np.arange(len(order), dtype=float)
+    return Panel("", x, y, [Points(places, scores, _TRIED), Points(at, best, _BEST)])
 
 
-def curves(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
-    """Mean curves of a setting with those of Figures 3 and 4 over them.
+def _written(values: Sequence[object]) -> tuple[str, ...]:
+    """Names of values along an axis: in lines of words, and of many every second or third."""
+    every = -(-len(values) // _NAMES)
+    return tuple("" if at % every else str(value).replace("_", "\n") for at, value in enumerate(values))
+
+
+def beside_the_paper(losses: Mapping[Curve, np.ndarray], readout: Readout) -> dict[str, Picture]:
+    """Mean curves over those of Figures 3 and 4, and final losses over Figure 5's, as a sweep's pictures.
 
     Args:
         losses: as `score.read` takes them, by curve.
         readout: what the paper's loss is.
     """
-    kinds = list(dict.fromkeys((curve.figure, curve.model) for curve in losses))
-    figure = Figure(figsize=(3.1 * len(kinds), 3.6))
-    for axes, (paper_figure, model) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        for curve, values in losses.items():
-            if (curve.figure, curve.model) != (paper_figure, model):
-                continue
-            mean = read(values, readout).mean(0)
-            steps = np.arange(len(mean)) * WINDOW
-            shown = steps >= (FIGURE4_FROM if paper_figure == "figure4" else 0)
-            color, of_p = _COLORS[curve.correlation], f"p = {curve.correlation:g}"
-            axes.plot(steps[shown], mean[shown], color=color, label=f"{of_p}, here")
-            axes.plot(*published(curve), "--", color=color, linewidth=1, label=f"{of_p}, paper")
-        axes.set_title(f"Figure {paper_figure[-1]}, {NAMES[model]}")
-        axes.set_xlabel("step")
-        plots.plain_log(axes)
-        axes.legend(fontsize=7)
-    figure.axes[0].set_ylabel("mean loss (log scale)")
-    return figure
-
-
-def histograms(losses: Mapping[Curve, np.ndarray], readout: Readout) -> Figure:
-    """Final losses of a setting with those of Figure 5 over them; arguments as of `curves`."""
-    of_figure5 = {curve: values for curve, values in losses.items() if curve.figure == "figure4"}
-    models = list(dict.fromkeys(curve.model for curve in of_figure5))
-    correlations = sorted({curve.correlation for curve in of_figure5})
-    figure = Figure(figsize=(3.1 * len(models), 2.2 * len(correlations) + 0.8))
-    panels = figure.subplots(len(correlations), len(models), sharex=True, sharey=True, squeeze=False)
-    edges = np.arange(0, 0.7, 1 / 30)
-    for curve, values in of_figure5.items():
-        axes = panels[correlations.index(curve.correlation)][models.index(curve.model)]
-        final = read(values, readout)[:, -1].clip(edges[0], edges[-1])
-        heights, _ = np.histogram(final, edges)
-        axes.stairs(heights / len(final), edges, fill=True, color=_COLORS[curve.correlation], alpha=0.7, label="here")
-        of_paper = histogram(curve.model, curve.correlation)
-        axes.stairs(of_paper.shares, of_paper.edges, color="black", ls="--", linewidth=1, label="paper's Figure 5")
-        axes.set_title(f"{NAMES[curve.model]}, p = {curve.correlation:g}", fontsize=9)
-    for row in panels:
-        row[0].set_ylabel("share of runs")
-    for axes in panels[-1]:
-        axes.set_xlabel("final loss")
-    panels[0][0].legend(fontsize=7)
-    return figure
+    series, curves, runs = [], [], []
+    kinds = dict.fromkeys((curve.figure, curve.model) for curve in losses)
+    for figure, model in kinds:
+        variant = "Figure 3's network" if figure == "figure3" else "Figure 4's networks"
+        mine = sorted(curve.correlation for curve in losses if (curve.figure, curve.model) == (figure, model))
+        cells = {p: name(Curve(figure, model, p)) for p in mine}
+        series.append(Series(model, variant, "recovered", figure, cells, style_of(model, [model])))
+    for curve, values in losses.items():
+        as_read = read(values, readout)
+        count, windows = as_read.shape
+        of_run = {"cell": name(curve), "task": 1}
+        steps = np.tile(np.arange(windows) * WINDOW, count)
+        curves.append(pd.DataFrame({**of_run, "step": steps, "loss": as_read.ravel()}))
+        runs.append(pd.DataFrame({**of_run, "final_loss": as_read[:, -1], "live_units": np.nan}))
+    of_figure5 = [replace(one, variant="") for one in series if one.paper_figure == "figure4"]
+    all_curves = figures.curves(series, pd.concat(curves, ignore_index=True), 1.0)
+    assert all_curves is not None
+    return {"curves": all_curves, "histograms": figures.histograms(of_figure5, pd.concat(runs, ignore_index=True), 1.0)}

@@ -20,9 +20,9 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from mmoe_repro import paper
-from mmoe_repro.correlation import POINTS, TRIALS
-from mmoe_repro.statistics import spreads_p
-from mmoe_repro.synthetic import SyntheticLaw, covariance
+from mmoe_repro.data.synthetic import SyntheticLaw, covariance
+from mmoe_repro.findings.label_correlation import POINTS, TRIALS
+from mmoe_repro.findings.statistics import spreads_p
 
 #: Half the width of the uniform error of reading a point off the drawing.
 READING_ERROR = 0.0005
@@ -30,6 +30,8 @@ READING_ERROR = 0.0005
 LEVEL = 0.01
 #: Bounds of c and of the frequencies in units of z's standard deviation, α·c.
 _C, _FREQUENCY = (0.02, 2.0), (0.0, 15.0)
+#: By how much a law is moved: standard deviations of its frequencies, in the same units, and of its phases.
+_MOVES = 0.3, 0.2
 #: Laws whose functions are correlated more than this are one.
 _ALIKE = 0.98
 
@@ -39,7 +41,7 @@ class Fit:
     """A law fitted to Figure 2.
 
     Attributes:
-        c, alpha, beta, noise_variance: as in `mmoe_repro.synthetic.SyntheticLaw`.
+        c, alpha, beta, noise_variance: as in `mmoe_repro.data.SyntheticLaw`.
         misfit: sum over the nine points of the squared deviation, in units of its error's variance.
         worst: largest deviation of a point.
         raw_variance: of a label, noise included.
@@ -74,7 +76,26 @@ class Fit:
 
     def at(self, correlation: float) -> SyntheticLaw:
         """The law at a task correlation, with raw labels."""
-        return SyntheticLaw(100, self.c, self.alpha, self.beta, self.noise_variance, None, correlation)
+        return SyntheticLaw(
+            dimension=2,  # no label of two tasks depends on more
+            c=self.c,
+            alpha=self.alpha,
+            beta=self.beta,
+            noise_variance=self.noise_variance,
+            label_variance=None,
+            correlation=correlation,
+            examples=None,
+            tasks=2,
+        )
+
+    @cached_property
+    def odd_share(self) -> float:
+        """The share of its noiseless labels' variance that is an odd function of wᵀx."""
+        z = np.linspace(-6, 6, 4001)
+        density = np.exp(-(z**2) / 2)
+        y = self.at(1.0).noiseless(torch.tensor(self.c * z)).numpy()
+        y = y - np.average(y, weights=density)
+        return float(((y - y[::-1]) / 2) ** 2 @ density / (y**2 @ density))
 
     @property
     def plausible(self) -> bool:
@@ -99,26 +120,14 @@ def pearson(unknowns: Tensor, correlations: Tensor, noise_variance: float) -> Te
 
 
 def fit(sines: int, noise_variance: float, start: int) -> Fit:
-    """Fit a law with so many sines to Figure 2, from one random start.
-
-    Frequencies are not negative, since sin(−αz + β) = sin(αz + π − β).
+    """Fit a law with a number of sines to Figure 2, from one random start.
 
     Args:
         sines: m, at least 1.
         noise_variance: of ε.
         start: seed of the start.
     """
-    table = paper.table("figure2")
-    correlations = torch.tensor(table["weight_cosine"].to_numpy())
-    measured, errors = torch.tensor(table["label_pearson_mean"].to_numpy()), torch.tensor(point_errors())
-
-    def residuals(unknowns: Tensor) -> Tensor:
-        return (pearson(unknowns, correlations, noise_variance) - measured) / errors
-
-    derivative = torch.func.jacfwd(residuals)
     generator = np.random.default_rng([start, sines])
-    low = np.array([_C[0]] + [_FREQUENCY[0]] * sines + [-2 * math.pi] * sines)
-    high = np.array([_C[1]] + [_FREQUENCY[1]] * sines + [4 * math.pi] * sines)
     begin = np.concatenate(
         [
             np.exp(generator.uniform(math.log(_C[0]), math.log(_C[1]), 1)),
@@ -126,6 +135,46 @@ def fit(sines: int, noise_variance: float, start: int) -> Fit:
             generator.uniform(0, 2 * math.pi, sines),
         ]
     )
+    return _solve(begin, noise_variance)
+
+
+def move(law: Fit, number: int) -> Fit:
+    """Fit a law near another to Figure 2: phases moved at random and then held, frequencies moved and fitted.
+
+    Args:
+        law: where to start from.
+        number: seed of the move; every second one also turns sines about, sin to −sin, each with a chance of a half.
+    """
+    sines = len(law.alpha)
+    generator = np.random.default_rng([number, sines])
+    frequencies = np.array(law.alpha) * law.c + generator.normal(0, _MOVES[0], sines)
+    beta = np.array(law.beta) + generator.normal(0, _MOVES[1], sines)
+    beta += math.pi * (number % 2) * generator.integers(0, 2, sines)
+    return _solve(np.concatenate([[law.c], frequencies.clip(*_FREQUENCY)]), law.noise_variance, beta)
+
+
+def _solve(begin: np.ndarray, noise_variance: float, beta: np.ndarray | None = None) -> Fit:
+    """Fit a law to Figure 2 by least squares from a start.
+
+    Frequencies are not negative, since sin(−αz + β) = sin(αz + π − β).
+
+    Args:
+        begin: c, the frequencies α·c, and unless they are held the phases: `(2m + 1,)` or `(m + 1,)`.
+        noise_variance: of ε.
+        beta: phases that are held `(m,)`.
+    """
+    sines = len(begin) - 1 if beta is not None else len(begin) // 2
+    table = paper.table("figure2")
+    correlations = torch.tensor(table["weight_cosine"].to_numpy())
+    measured, errors = torch.tensor(table["label_pearson_mean"].to_numpy()), torch.tensor(point_errors())
+    held = torch.tensor([] if beta is None else beta, dtype=torch.float64)
+
+    def residuals(unknowns: Tensor) -> Tensor:
+        return (pearson(torch.cat([unknowns, held]), correlations, noise_variance) - measured) / errors
+
+    derivative = torch.func.jacfwd(residuals)
+    low = np.array([_C[0]] + [_FREQUENCY[0]] * sines + [-2 * math.pi] * sines)[: len(begin)]
+    high = np.array([_C[1]] + [_FREQUENCY[1]] * sines + [4 * math.pi] * sines)[: len(begin)]
     found = least_squares(
         lambda values: residuals(torch.tensor(values)).numpy(),
         begin,
@@ -134,15 +183,16 @@ def fit(sines: int, noise_variance: float, start: int) -> Fit:
         x_scale="jac",
         max_nfev=200,
     )
-    c, frequencies, beta = found.x[0], *np.split(found.x[1:], 2)
-    unknowns, one = torch.tensor(found.x), torch.ones(1, dtype=torch.float64)
+    unknowns = torch.cat([torch.tensor(found.x), held])
+    one = torch.ones(1, dtype=torch.float64)
+    c, frequencies, phases = float(unknowns[0]), *np.split(unknowns[1:].numpy(), 2)
     variance = float(covariance(unknowns[0], unknowns[1 : sines + 1] / c, unknowns[sines + 1 :], one)) + noise_variance
     deviations = found.fun * errors.numpy()
     order = np.argsort(frequencies)
     return Fit(
-        c=float(c),
+        c=c,
         alpha=tuple(float(value) for value in (frequencies / c)[order]),
-        beta=tuple(float(value % (2 * math.pi)) for value in beta[order]),
+        beta=tuple(float(value % (2 * math.pi)) for value in phases[order]),
         noise_variance=noise_variance,
         misfit=float((found.fun**2).sum()),
         worst=float(np.abs(deviations).max()),
@@ -184,31 +234,43 @@ def distinct(fits: Sequence[Fit], count: int) -> list[Fit]:
 TRIED = tuple((sines, noise_variance) for sines in range(1, 9) for noise_variance in (0.01, 0.0001))
 #: Laws that are kept of each.
 KEPT = 3
+#: Of the laws kept, those that are odd functions to this share are moved, this many times each.
+ODD, MOVED = 0.85, 6
+
+
+def moved(law: Fit) -> list[Fit]:
+    """The plausible laws among the moves of a law."""
+    return [one for one in (move(law, number) for number in range(MOVED)) if one.plausible]
 
 
 def laws_table(fits: Sequence[Fit]) -> pd.DataFrame:
-    """All fits, a row each, best first within each number of sines and reading of ε.
+    """All fits, a row each, best first within each number of sines and reading of ε, then moves of the odd ones kept.
 
-    `law` numbers those that the search draws from: for each, up to three plausible ones that differ most.
+    `law` numbers those that the search draws from: for each, up to three plausible ones that differ most, then the
+    moves; `near` is the number of the law that one was moved from.
     """
     numbers: dict[Fit, int] = {}
     for sines, noise_variance in TRIED:
         alike = [one for one in fits if (len(one.alpha), one.noise_variance) == (sines, noise_variance)]
         for one in distinct([one for one in alike if one.plausible], KEPT):
             numbers[one] = len(numbers)
-    rows = [
-        {
-            "law": numbers.get(one, pd.NA),
-            "sines": len(one.alpha),
-            **{key: getattr(one, key) for key in ("noise_variance", "misfit", "misfit_p", "worst", "spread_p")},
-            "plausible": one.plausible,
-            **{key: getattr(one, key) for key in ("raw_variance", "c")},
-            **{key: json.dumps(getattr(one, key)) for key in ("alpha", "beta")},
-        }
-        for one in fits
-    ]
-    order = ["sines", "noise_variance", "misfit"]
-    return pd.DataFrame(rows).sort_values(order, ascending=[True, False, True]).astype({"law": "Int64"})
+    found = pd.DataFrame([_row(one, numbers.get(one), None) for one in fits])
+    found = found.sort_values(["sines", "noise_variance", "misfit"], ascending=[True, False, True])
+    near = [(number, one) for law, number in numbers.items() if law.odd_share > ODD for one in moved(law)]
+    moves = pd.DataFrame([_row(one, len(numbers) + i, number) for i, (number, one) in enumerate(near)])
+    return pd.concat([found, moves]).astype({"law": "Int64", "near": "Int64"})
+
+
+def _row(one: Fit, law: int | None, near: int | None) -> dict[str, object]:
+    return {
+        "law": law,
+        "near": near,
+        "sines": len(one.alpha),
+        **{key: getattr(one, key) for key in ("noise_variance", "misfit", "misfit_p", "worst", "spread_p")},
+        "plausible": one.plausible,
+        **{key: getattr(one, key) for key in ("raw_variance", "odd_share", "c")},
+        **{key: json.dumps(getattr(one, key)) for key in ("alpha", "beta")},
+    }
 
 
 def kept(table: pd.DataFrame) -> list[Fit]:

@@ -99,8 +99,10 @@ class Histogram:
         return np.asarray(self.edges[:-1] + self.edges[1:]) / 2
 
     def distance(self, losses: np.ndarray) -> float:
-        """1-Wasserstein distance of final losses `(runs,)` from it."""
-        return float(wasserstein_distance(losses, self.middles, None, self.shares))
+        """1-Wasserstein distance of final losses `(runs,)` from it, both as shares of bins of its width."""
+        width = self.edges[1] - self.edges[0]
+        binned = self.edges[0] + (np.floor((losses - self.edges[0]) / width) + 0.5) * width
+        return float(wasserstein_distance(binned, self.middles, None, self.shares))
 
 
 @cache
@@ -138,13 +140,12 @@ def curve_distance(losses: np.ndarray, curve: Curve) -> float:
     return float(np.sqrt(np.mean(np.log10(ours / means[within]) ** 2)))
 
 
-def distances(losses: Mapping[Curve, np.ndarray], readout: Readout, final: bool) -> dict[str, float]:
+def distances(losses: Mapping[Curve, np.ndarray], readout: Readout) -> dict[str, float]:
     """Every distance from the paper.
 
     Args:
-        losses: mean squared errors of the runs by window `(2, runs, windows)`, as `read` takes them, of some curves.
+        losses: mean squared errors of finished runs by window `(2, runs, windows)`, as `read` takes them, by curve.
         readout: what the paper's loss is.
-        final: whether the runs have ended, so that their final losses can be compared.
 
     Returns:
         by name: of mean curves in log10, of final losses (`figure5`) as 1-Wasserstein distances.
@@ -153,7 +154,7 @@ def distances(losses: Mapping[Curve, np.ndarray], readout: Readout, final: bool)
     for curve, values in losses.items():
         as_read = read(values, readout)
         found[name(curve)] = curve_distance(as_read, curve)
-        if final and curve.figure == "figure4":
+        if curve.figure == "figure4":
             of_paper = histogram(curve.model, curve.correlation)
             found[name(curve._replace(figure="figure5"))] = of_paper.distance(as_read[:, -1])
     return found
@@ -164,23 +165,28 @@ def name(curve: Curve) -> str:
     return f"{curve.figure}_{curve.model}_p{curve.correlation:g}"
 
 
-def score(losses: Mapping[Curve, np.ndarray], readout: Readout, final: bool) -> float:
+def score(losses: Mapping[Curve, np.ndarray], readout: Readout) -> float:
     """The mean of all distances, each in units of the sampling error of both sides; 1 is indistinguishable.
 
     The units are of the paper's 200 runs against its own setting; with n runs on our side the error is
     √(1 + 200/n) times as large, so scores of few and of many runs can be compared.
     """
-    found = distances(losses, readout, final)
+    found = distances(losses, readout)
     terms = []
     for curve, values in losses.items():
         of_curve, of_histogram = units(curve)
         ours = np.sqrt(1 + PAPER_RUNS / values.shape[1])
         terms.append(found[name(curve)] / of_curve / ours)
-        if final and curve.figure == "figure4":
+        if curve.figure == "figure4":
             terms.append(found[name(curve._replace(figure="figure5"))] / of_histogram / ours)
     return float(np.mean(terms))
 
 
-def best_readout(losses: Mapping[Curve, np.ndarray], readouts: Sequence[Readout], final: bool) -> Readout:
+def final_means(losses: Mapping[Curve, np.ndarray], readout: Readout) -> dict[str, float]:
+    """The runs' mean final losses as the paper reads them, by name of the curve; losses as for `distances`."""
+    return {name(curve): float(read(values, readout)[:, -1].mean()) for curve, values in losses.items()}
+
+
+def best_readout(losses: Mapping[Curve, np.ndarray], readouts: Sequence[Readout]) -> Readout:
     """The readout with the lowest score."""
-    return min(readouts, key=lambda readout: score(losses, readout, final))
+    return min(readouts, key=lambda readout: score(losses, readout))

@@ -1,12 +1,17 @@
 """The architectures against their equations, written as loops over examples, experts and tasks."""
 
+import inspect
 import math
+import pkgutil
+from importlib import import_module
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 import torch
+from helpers import CUSTOMARY, built
 
+from mmoe_repro import models
 from mmoe_repro.errors import UsageError
 from mmoe_repro.models import (
     CGC,
@@ -52,7 +57,7 @@ WITH_TOWERS = [model for model in MODELS if hasattr(model, "hidden")]
 def made(model, **settings):
     """A model with parameters of its own everywhere, gates and biases too."""
     torch.manual_seed(0)
-    one = model(6, 3, **settings).double()
+    one = built(model, 6, 3, **settings).double()
     with torch.no_grad():
         for value in one.parameters():
             value.uniform_(-0.8, 0.8)
@@ -259,7 +264,7 @@ def test_with_a_leaky_activation_too(model, monkeypatch):
 @pytest.mark.parametrize("model", MODELS)
 def test_an_unknown_activation_is_refused(model):
     with pytest.raises(UsageError, match=r"model.activation=relo: did you mean 'relu'\?"):
-        model(6, 3, activation="relo")
+        built(model, 6, 3, activation="relo")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -349,9 +354,10 @@ class Penalty(torch.nn.Module):
 
 
 def test_sparse_gates_start_at_zero_and_k_is_checked():
-    assert (SparseMoE(6, 2).gate.weight == 0).all() and (SparseMoE(6, 2).gate_noise.weight == 0).all()
+    one = built(SparseMoE, 6, 2, noisy=True)
+    assert (one.gate.weight == 0).all() and (one.gate_noise.weight == 0).all()
     with pytest.raises(UsageError, match=r"model\.k=9: must be between 1 and model\.experts=8"):
-        SparseMoE(6, 2, k=9)
+        built(SparseMoE, 6, 2, experts=8, k=9)
 
 
 # -- known reductions ----------------------------------------------------------------------------
@@ -385,16 +391,17 @@ def test_mmoe_with_tied_gates_is_omoe():
 
 @pytest.mark.parametrize("model", [OMoE, MMoE])
 def test_one_expert_is_a_shared_bottom(model):
-    mixture = made(model, experts=1, expert=[7, 5])
-    assert_equal(mixture, loaded(SharedBottom, renamed(mixture, experts="bottom", gate=None), bottom=[7, 5]))
+    mixture = made(model, experts=1, expert=[7, 5], tower=[4])
+    state = renamed(mixture, experts="bottom", gate=None)
+    assert_equal(mixture, loaded(SharedBottom, state, bottom=[7, 5], tower=[4]))
 
 
 def test_cross_stitch_at_identity_is_single_task():
     single = made(SingleTask, **_BOTTOM[1])
-    stitched = CrossStitch(6, 3, **_BOTTOM[1], same=1.0).double()
+    stitched = built(CrossStitch, 6, 3, **_BOTTOM[1], same=1.0).double()
     stitched.load_state_dict(renamed(single), strict=False)
     assert_equal(single, stitched)
-    start = CrossStitch(6, 3, **_BOTTOM[1]).stitches[0].units
+    start = built(CrossStitch, 6, 3, **_BOTTOM[1], same=0.9).stitches[0].units
     assert torch.allclose(start, torch.full((3, 3), 0.05) + 0.85 * torch.eye(3))
 
 
@@ -443,7 +450,7 @@ def test_tucker_at_full_rank_can_be_single_task():
 def trained(alpha, equal, steps):
     """Two networks on two tasks of noise-free linear labels, trained as anybody would."""
     torch.manual_seed(3)
-    one = L2Constrained(6, 2, **_BOTTOM[0], alpha=alpha).double()
+    one = built(L2Constrained, 6, 2, **_BOTTOM[0], alpha=alpha).double()
     true = torch.randn(6, 2, dtype=torch.float64)
     if equal:
         true[:, 1] = true[:, 0]
@@ -480,7 +487,36 @@ def test_the_distance_is_over_all_pairs_and_parameters():
     assert one.penalty(examples()).item() == pytest.approx(0.5 * expected)
 
 
-# -- size and start ------------------------------------------------------------------------------
+# -- defaults, size and start ----------------------------------------------------------------------
+
+
+def test_no_constructor_has_a_default():
+    """Else a model made in Python could differ from its option."""
+    modules = [import_module(f"{models.__name__}.{module.name}") for module in pkgutil.iter_modules(models.__path__)]
+    classes = {
+        one
+        for module in modules
+        for _, one in inspect.getmembers(module, inspect.isclass)
+        if issubclass(one, torch.nn.Module) and one.__module__.startswith(models.__name__)
+    }
+    assert classes > set(MODELS) and len(classes) == len(MODELS) + 6
+    for one in classes:
+        stated = {p.name for p in inspect.signature(one).parameters.values() if p.default is not p.empty}
+        assert not stated, one
+    with pytest.raises(TypeError, match="missing"):
+        MMoE(100, 2, 8, [16], [8], False, "relu")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("key", ["bias", "activation", "initializer", "gain", "output_gain", "gate_gain"])
+def test_what_all_architectures_share_is_asked_of_each(model, key):
+    given = {**SETTINGS[model][0], **CUSTOMARY}
+    for own in ("alpha", "same", "noisy", "w_importance", "w_load", "own_gates"):
+        if own in inspect.signature(model).parameters:
+            given.setdefault(own, 0.5)
+    del given[key]
+    with pytest.raises(TypeError, match=key):
+        model(6, 3, **given)
 
 
 @pytest.mark.parametrize(
@@ -504,22 +540,22 @@ def test_the_distance_is_over_all_pairs_and_parameters():
     ],
 )
 def test_weights_are_counted_as_the_paper_counts(model, weights):
-    assert count_weights(model(100, 2)) == weights
-    assert count_weights(model(100, 2, bias=False)) == weights
+    assert count_weights(built(model, 100, 2)) == weights
+    assert count_weights(built(model, 100, 2, bias=False)) == weights
     assert weights == pytest.approx(13_056, rel=0.02)
 
 
 def test_weights_by_part_are_all_parameters():
     for model in MODELS:
-        one = model(100, 2)
+        one = built(model, 100, 2)
         assert sum(weights_by_part(one).values()) == sum(value.numel() for value in one.parameters())
-    parts = weights_by_part(SparseMoE(100, 2))
+    parts = weights_by_part(built(SparseMoE, 100, 2))
     assert parts == {"experts": 12_800, "towers": 256, "gates": 3_200, "outputs": 16, "biases": 128 + 16 + 2}
 
 
 def test_tucker_weights_start_with_the_variance_of_one_tasks_matrix():
     torch.manual_seed(1)
-    layer = TensorFactorization(100, 2, bottom=[120], ranks=[30, 30, 1]).layers[0]
+    layer = built(TensorFactorization, 100, 2, bottom=[120], ranks=[30, 30, 1]).layers[0]
     of_inputs, of_outputs, of_tasks = layer.factors
     weight = torch.einsum("cba,ia,ob,kc->koi", layer.weight, of_inputs, of_outputs, of_tasks)
     # A core of 900 numbers: the relative standard error of the variance is some 5 %.
@@ -538,7 +574,7 @@ def test_tucker_weights_start_with_the_variance_of_one_tasks_matrix():
 )
 def test_initial_weights_have_the_sd_of_one_experts_matrix(initializer, gain, sd):
     torch.manual_seed(1)
-    model = MMoE(100, 2, experts=100, initializer=initializer, gain=gain)
+    model = built(MMoE, 100, 2, experts=100, expert=[16], initializer=initializer, gain=gain)
     weight = model.experts.layers[0].weight
     # 160,000 weights: the relative standard error of their sd is below 0.2 %.
     assert weight.std().item() == pytest.approx(sd, rel=0.01)
@@ -551,7 +587,7 @@ def test_initial_weights_have_the_sd_of_one_experts_matrix(initializer, gain, sd
 
 def test_torch_initializer_is_that_of_linear():
     torch.manual_seed(2)
-    ours = SharedBottom(100, 2, bottom=[4000], initializer="torch").bottom.layers[0]
+    ours = built(SharedBottom, 100, 2, bottom=[4000], initializer="torch").bottom.layers[0]
     theirs = torch.nn.Linear(100, 4000)
     assert ours.weight.abs().max().item() == pytest.approx(theirs.weight.abs().max().item(), rel=0.01)
     assert ours.bias.abs().max().item() == pytest.approx(theirs.bias.abs().max().item(), rel=0.01)
@@ -559,6 +595,24 @@ def test_torch_initializer_is_that_of_linear():
 
 def test_an_unknown_initializer_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'glorot_uniform'"):
-        MMoE(6, 2, initializer="glorot")
-    with pytest.raises(UsageError, match=r"model\.gain=-1"):
-        MMoE(6, 2, gain=-1)
+        built(MMoE, 6, 2, initializer="glorot")
+    for gain in ("gain", "output_gain", "gate_gain"):
+        with pytest.raises(UsageError, match=rf"model\.{gain}=-1"):
+            built(MMoE, 6, 2, **{gain: -1})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gains_of_output_layers_and_gates_multiply_these_alone(model):
+    def start(**gains):
+        torch.manual_seed(3)
+        return dict(built(model, 6, 3, **SETTINGS[model][1], bias=False, gain=2.0, **gains).named_parameters())
+
+    plain, changed = start(), start(output_gain=5.0, gate_gain=0.25)
+    # By name, since the architectures call their layers so; a Tucker output has its core as its weight.
+    factors = {"output": 5.0, "gate": 0.25}
+    found = set()
+    for name, value in plain.items():
+        kind = "gate" if "gate" in name else "output" if "output" in name and "factors" not in name else ""
+        torch.testing.assert_close(changed[name], factors.get(kind, 1.0) * value)
+        found.add(kind)
+    assert "output" in found and ("gate" in found) == (model in WITH_GATES)

@@ -3,13 +3,13 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from mmoe_repro import paper
 from mmoe_repro.recovery import laws
 from mmoe_repro.recovery.laws import Fit
+from mmoe_repro.runs.files import read_table
 
 PLANTED = Fit(0.7, (2.0, 5.0), (1.0, 4.0), 0.01, 0.0, 0.0, 1.0)
 
@@ -88,6 +88,6 @@ def test_the_table_keeps_the_laws(tmp_path):
     fits = [laws.fit(sines, 0.01, start) for sines in (1, 4) for start in range(3)]
     table = laws.laws_table(fits)
     table.to_csv(tmp_path / "laws.csv", index=False)
-    kept = laws.kept(pd.read_csv(tmp_path / "laws.csv"))
+    kept = laws.kept(read_table(tmp_path / "laws.csv", ()))
     assert kept == laws.distinct([one for one in fits[3:] if one.plausible], laws.KEPT)
     assert kept and table["plausible"].sum() >= len(kept)

@@ -26,7 +26,7 @@ def replicate(curve, seed, runs=200):
 def test_runs_of_the_papers_own_setting_score_as_the_units_say(runs):
     """Where the paper's histogram is the truth, so that only our side has an error."""
     drawn = [{curve: replicate(curve, seed, runs) for curve in CURVES} for seed in range(60)]
-    scores = [score.score(losses, PLAIN, True) for losses in drawn]
+    scores = [score.score(losses, PLAIN) for losses in drawn]
     expected = np.sqrt(200 / runs) / np.sqrt(1 + 200 / runs)
     # Four standard errors; the units are themselves a Monte Carlo of 1,000, and a tenth of the histograms' distances
     # does not grow with 1 / √runs since final losses lie on a grid of bins.
@@ -49,7 +49,16 @@ def test_wasserstein_distance_is_the_shift_of_a_shifted_histogram():
     of_paper = score.histogram("shared_bottom", 0.5)
     counts = np.rint(of_paper.shares * 200).astype(int)
     assert counts.sum() == 200
-    assert of_paper.distance(np.repeat(of_paper.middles, counts) + 0.07) == pytest.approx(0.07)
+    for bins in (-2, 0, 3, 40):
+        shifted = np.repeat(of_paper.middles, counts) + bins / 30
+        assert of_paper.distance(shifted) == pytest.approx(abs(bins) / 30, abs=1e-9)
+
+
+def test_runs_anywhere_in_the_papers_bins_have_no_distance_from_them():
+    of_paper = score.histogram("mmoe", 1.0)
+    counts = np.rint(of_paper.shares * 200).astype(int)
+    within = np.random.default_rng(0).uniform(0.01, 0.99, 200) / 30
+    assert of_paper.distance(np.repeat(of_paper.edges[:-1], counts) + within) == pytest.approx(0, abs=1e-12)
 
 
 def test_what_the_readouts_read():
@@ -64,8 +73,8 @@ def test_what_the_readouts_read():
 def test_the_best_readout_is_the_one_that_made_the_curves():
     truth = {curve: replicate(curve, 0) for curve in CURVES}
     doubled = {curve: np.stack([2 * losses[0], np.ones_like(losses[0])]) for curve, losses in truth.items()}
-    assert score.best_readout(doubled, READOUTS, True).factor == 0.5
-    assert not score.best_readout(doubled, READOUTS, True).batch
+    assert score.best_readout(doubled, READOUTS).factor == 0.5
+    assert not score.best_readout(doubled, READOUTS).batch
 
 
 def test_no_mean_curve_of_the_paper_rises():

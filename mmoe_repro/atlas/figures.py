@@ -1,0 +1,127 @@
+"""The atlas's pictures: what each claim hangs on, at a glance; how often it holds by value; its best two choices."""
+
+import numpy as np
+import pandas as pd
+
+from mmoe_repro.atlas.findings import Atlas
+from mmoe_repro.names import readable
+from mmoe_repro.views.panels import Axis, Panel, Picture, Points, Rule, Style, Tiles
+from mmoe_repro.views.style import INK
+
+_INK = Style(INK, "o")
+#: Importances from here on have the darkest shade.
+_DARKEST = 0.5
+
+
+def pictures(atlas: Atlas) -> dict[str, Picture]:
+    """All pictures that there are settings enough for, by file name."""
+    if atlas.importance.empty:
+        return {"holds": _holds(atlas)}
+    return {"atlas": _glance(atlas), "holds": _holds(atlas), "values": _values(atlas), "maps": _maps(atlas)}
+
+
+def _glance(atlas: Atlas) -> Picture:
+    """Choices × claims: the shade is the importance, the sign its direction."""
+    choices = list(dict.fromkeys(atlas.importance["choice"]))
+    claims = list(dict.fromkeys(atlas.importance["claim"]))
+    table = atlas.importance.set_index(["choice", "claim"])
+    shades = np.array([[table.loc[(choice, claim), "importance"] for claim in claims] for choice in choices], float)
+    texts = [[_sign(table.loc[(choice, claim)]) for claim in claims] for choice in choices]
+    held = atlas.claims.set_index("claim")
+    names = tuple(f"{claim}\n{100 * held.loc[claim, 'share']:.0f} %" for claim in claims)
+    panel = Panel(
+        "",
+        Axis("claim, and the share of settings in which its direction holds", -0.5, len(claims) - 0.5, names=names),
+        Axis("", len(choices) - 0.5, -0.5, names=tuple(map(readable, choices))),
+        [Tiles(shades.clip(0, _DARKEST) / _DARKEST, texts)],
+    )
+    return Picture(
+        title=f"What each finding hangs on, of what the paper leaves open ({len(atlas.settings):,} settings)",
+        note="the darker, the more of the effect's variance the choice decides; + and −: the direction holds better\n"
+        "where it is larger or smaller, else the value with which it holds best; blank: nothing sure",
+        words="",
+        panels=[panel],
+        columns=1,
+        size=(7.5, 4.5),
+    )
+
+
+def _sign(row: pd.Series) -> str:
+    if not row["importance"] > max(2 * row["error"], 0.02):
+        return ""
+    if not np.isnan(row["direction"]):
+        return "+" if row["direction"] > 0 else "−"
+    return str(row["best"])
+
+
+def _holds(atlas: Atlas) -> Picture:
+    """In how many settings each claim's direction holds."""
+    claims = atlas.claims.iloc[::-1].reset_index(drop=True)
+    y = Axis("", -0.6, len(claims) - 0.4, names=tuple(claims["claim"]))
+    shown = {column: claims[column].to_numpy(float) for column in ("share", "low", "high")}
+    at = np.arange(len(claims), dtype=float)
+    points = Points(shown["share"], at, _INK, low=shown["low"], high=shown["high"], across=True)
+    panel = Panel("", Axis("share of settings in which the direction holds", 0, 1), y, [points, Rule(0.5)])
+    return Picture(
+        title=f"How often each finding holds ({len(atlas.settings):,} settings of what the paper leaves open)",
+        note="95 % intervals over the settings",
+        words="; ".join(
+            f"{row['claim']} {100 * row['share']:.0f} % ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
+            for _, row in atlas.claims.iterrows()
+        ),
+        panels=[panel],
+        columns=1,
+        size=(6.0, 3.0),
+    )
+
+
+def _values(atlas: Atlas) -> Picture:
+    """Share by value, of the two choices that each claim hangs on most."""
+    panels, words = [], []
+    for claim, of_claim in atlas.importance.groupby("claim", sort=False):
+        most = of_claim.sort_values("importance", ascending=False)["choice"].head(2)
+        for choice in most:
+            table = atlas.shares[(atlas.shares["claim"] == claim) & (atlas.shares["choice"] == choice)]
+            names = tuple(table["value"].str.removeprefix("law "))
+            at = np.arange(len(table), dtype=float)
+            x = Axis(readable(choice), -0.6, len(table) - 0.4, names=names)
+            shown = {column: table[column].to_numpy(float) for column in ("share", "low", "high")}
+            points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=True)
+            panels.append(Panel(str(claim), x, Axis("share that holds", 0, 1), [points]))
+            shares = (f"{name} {100 * share:.0f} %" for name, share in zip(names, shown["share"], strict=True))
+            words.append(f"{claim} by {readable(choice)}: {', '.join(shares)}")
+    return Picture(
+        title="How often each finding holds, by the two choices that it hangs on most",
+        note="95 % intervals; ranges in four parts of equally many settings",
+        words="; ".join(words),
+        panels=panels,
+        columns=4,
+        size=(3.6, 2.4),
+    )
+
+
+def _maps(atlas: Atlas) -> Picture:
+    """Share by the values of the two choices that explain most together."""
+    panels = []
+    for claim, table in atlas.pairs.groupby("claim", sort=False):
+        one, other = str(table["choice"].iloc[0]), str(table["other"].iloc[0])
+        rows, columns = list(dict.fromkeys(table["value"])), list(dict.fromkeys(table["other_value"]))
+        by = table.set_index(["value", "other_value"])["share"]
+        shades = np.array([[by.loc[(row, column)] for column in columns] for row in rows], float)
+        texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shades]
+        panels.append(
+            Panel(
+                str(claim),
+                Axis(readable(other), -0.5, len(columns) - 0.5, names=tuple(columns)),
+                Axis(readable(one), -0.5, len(rows) - 0.5, names=tuple(rows)),
+                [Tiles(np.nan_to_num(shades), texts)],
+            )
+        )
+    return Picture(
+        title="How often each finding holds, by the two choices that explain most together",
+        note="percent of the settings",
+        words="",
+        panels=panels,
+        columns=2,
+        size=(5.0, 3.0),
+    )

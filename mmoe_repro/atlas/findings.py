@@ -1,0 +1,139 @@
+"""What the atlas says: in which settings each claim's direction holds, and which choices decide it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmoe_repro.atlas.design import CORRELATIONS, Choice, cells, chosen, paper_loss
+from mmoe_repro.atlas.importance import best_pair, importances, pair, share_of, shares
+from mmoe_repro.findings.claim_comparisons import MODELS, PARTS, Key, margins
+from mmoe_repro.findings.paper_runs import SMALL
+from mmoe_repro.findings.verdicts import judge_runs
+from mmoe_repro.names import readable
+from mmoe_repro.runs.results import label_pearson
+from mmoe_repro.text import listed
+
+#: Fewer settings than this say nothing of choices.
+ENOUGH = 40
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Everything that is said of the settings.
+
+    Attributes:
+        settings: a row each, by number: its choices, then by claim the margin by which the direction holds (`T1`), and
+            the verdict of its runs (`T1_verdict`).
+        claims: a row each: claim, says, settings, holds, share with its 95 % interval low and high, reproduced and
+            contradicted (settings in which the runs surely say so), fit (share of the margin's variance that the
+            choices explain in unseen settings).
+        importance: claim, choice, importance, error, direction, best; see `importance.importances`.
+        shares: claim, choice, value, settings, holds, share, low, high.
+        pairs: claim, choice, value, other, other_value, settings, holds, share, low, high: the two choices that
+            explain most together.
+    """
+
+    settings: pd.DataFrame
+    claims: pd.DataFrame
+    importance: pd.DataFrame
+    shares: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+def margins_of(
+    losses: pd.DataFrame, design: pd.DataFrame, choices: Sequence[Choice], claims: Mapping[str, Any]
+) -> pd.DataFrame:
+    """By setting, the margin of each claim by the losses of both tasks, and the verdict by those of task 1.
+
+    Both tasks are alike, so both say where a mean or a share lies; as they are not independent, a verdict takes one.
+
+    Args:
+        losses: of `survey.losses`.
+        design: of `design.draw`.
+        choices: of the design.
+        claims: `conf/claims/paper.yaml`.
+    """
+    rows = {}
+    for number, of_setting in losses.groupby("setting"):
+        settings = chosen(choices, {str(name): value for name, value in design.loc[number].items()})
+        scale = paper_loss(settings)
+        by_cell = {
+            (model, correlation): of_cell.dropna()
+            for model in (*MODELS, SMALL)
+            for correlation in CORRELATIONS
+            for of_cell in [of_setting.query("model == @model and correlation == @correlation")]
+        }
+        both: dict[str, dict[Key, pd.Series]] = {
+            column: {key: of_cell.set_index(["seed", "task"])[column] for key, of_cell in by_cell.items()}
+            for column in ("final_loss", "test_loss")
+        }
+        one = {key: of_cell[of_cell["task"] == 1] for key, of_cell in by_cell.items()}
+        law = cells(settings)[MODELS[0], CORRELATIONS[0]].data
+        verdicts = judge_runs(claims, one, {0.5: label_pearson(law)}, paper_loss=scale)
+        rows[number] = {
+            **margins(claims, both, paper_loss=scale),
+            **{f"{verdict.id}_verdict": verdict.verdict for verdict in verdicts if verdict.id in PARTS},
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def find(design: pd.DataFrame, found: pd.DataFrame, claims: Mapping[str, Any]) -> Atlas:
+    """Work out what the settings say.
+
+    Args:
+        design: of `design.draw`.
+        found: of `margins_of`.
+        claims: `conf/claims/paper.yaml`.
+    """
+    design = design.loc[found.index]
+    of_claims, of_choices, of_values, of_pairs = [], [], [], []
+    for name in PARTS:
+        known = found[name].notna()
+        holds, verdicts = found.loc[known, name] > 0, found[f"{name}_verdict"]
+        row: dict[str, Any] = {"claim": name, "says": claims[name]["says"]}
+        row |= share_of(holds) | {word: int((verdicts == word).sum()) for word in ("reproduced", "contradicted")}
+        row["fit"] = np.nan
+        if known.sum() >= ENOUGH:
+            fitted = importances(design, found[name])
+            row["fit"] = fitted.fit
+            of_choices.append(fitted.of_choices.reset_index().assign(claim=name))
+            of_values.append(shares(design[known], holds).assign(claim=name))
+            of_pairs.append(pair(design[known], holds, best_pair(design, found[name], fitted)).assign(claim=name))
+        of_claims.append(row)
+    settings = design.join(found)
+    return Atlas(settings, pd.DataFrame(of_claims), *map(_together, (of_choices, of_values, of_pairs)))
+
+
+def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return table[["claim", *(column for column in table if column != "claim")]]
+
+
+def in_words(atlas: Atlas) -> list[str]:
+    """A sentence for each claim: in how many settings its direction holds, and what that hangs on."""
+    sentences = []
+    for _, claim in atlas.claims.iterrows():
+        sentence = (
+            f"{claim['claim']} holds in {100 * claim['share']:.0f} % of {claim['settings']} settings "
+            f"({100 * claim['low']:.0f} to {100 * claim['high']:.0f} %)"
+        )
+        sentences.append(sentence + _hangs_on(atlas, str(claim["claim"]), float(claim["fit"])))
+    return sentences
+
+
+def _hangs_on(atlas: Atlas, name: str, fit: float) -> str:
+    if np.isnan(fit):
+        return f"; what it hangs on takes {ENOUGH} settings to say."
+    of_claim = atlas.importance[atlas.importance["claim"] == name].sort_values("importance", ascending=False)
+    # A choice counts if it matters surely, and at least a third as much as the first.
+    sure = of_claim[of_claim["importance"] > 2 * of_claim["error"]]
+    sure = sure[sure["importance"] > sure["importance"].max() / 3].head(3)
+    if fit < 0.05 or sure.empty:
+        return "; none of the choices explains where."
+    named = [f"{readable(str(row['choice']))} (most at {row['best']})" for _, row in sure.iterrows()]
+    return f"; it hangs on {listed(named)}."

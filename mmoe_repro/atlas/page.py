@@ -1,0 +1,94 @@
+"""The atlas's page: how often each finding holds, and which choices decide it."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mmoe_repro.atlas.findings import Atlas, in_words
+from mmoe_repro.names import readable
+from mmoe_repro.views.page import render_template
+from mmoe_repro.views.panels import Picture
+
+#: Importances below this are not listed.
+_LEAST = 0.01
+
+
+def render(
+    atlas: Atlas,
+    pictures: Mapping[str, Picture],
+    *,
+    name: str,
+    runs: int,
+    prior: str,
+    command: str,
+    files: Sequence[str],
+) -> str:
+    """The page of an atlas.
+
+    Args:
+        atlas: what its settings say.
+        pictures: of `figures.pictures`.
+        name: of the atlas.
+        runs: of each cell.
+        prior: the choices and their prior, as YAML.
+        command: that made it.
+        files: beside the page.
+    """
+    count = len(atlas.settings)
+    most = atlas.claims.sort_values("share", ascending=False)
+    first, last = most.iloc[0], most.iloc[-1]
+    return render_template(
+        "atlas.html",
+        name=name,
+        answer=f"{first['claim']} holds most often, in {_percent(first['share'])} of settings; "
+        f"{last['claim']} least often, in {_percent(last['share'])}.",
+        about=f"{name} · {count:,} settings drawn from what the paper leaves open · {runs} runs of each cell",
+        sentences=list(zip(atlas.claims["claim"], atlas.claims["says"], in_words(atlas), strict=True)),
+        pictures=pictures,
+        claims=claims_shown(atlas.claims),
+        importance=_importance(atlas.importance),
+        prior=prior,
+        command=command,
+        files=files,
+    )
+
+
+def _percent(share: float) -> str:
+    return "–" if pd.isna(share) else f"{100 * share:.0f} %"
+
+
+def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The claims as columns and cells of text, for readers."""
+    header = ["claim", "says", "settings", "holds in", "95 % interval", "surely", "surely not", "explained"]
+    rows = [
+        [
+            str(row["claim"]),
+            str(row["says"]),
+            str(row["settings"]),
+            _percent(row["share"]),
+            f"{_percent(row['low'])} to {_percent(row['high'])}",
+            str(row["reproduced"]),
+            str(row["contradicted"]),
+            _percent(max(row["fit"], 0.0)),
+        ]
+        for _, row in table.iterrows()
+    ]
+    return header, rows
+
+
+def _importance(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    if table.empty:
+        return [], []
+    shown = table[table["importance"] >= _LEAST].sort_values("importance", ascending=False)
+    shown = shown.sort_values("claim", kind="stable")
+    rows = [
+        [
+            str(row["claim"]),
+            readable(str(row["choice"])),
+            f"{row['importance']:.2f}",
+            f"{row['error']:.2f}",
+            str(row["best"]),
+        ]
+        for _, row in shown.iterrows()
+    ]
+    return ["claim", "choice", "importance", "error", "holds best at"], rows

@@ -1,0 +1,1 @@
+"""The commands: each takes a composed config, and leaves files and lines in the terminal."""

@@ -1,1 +1,0 @@
-"""The command `report`: what a sweep's results say, on one page."""

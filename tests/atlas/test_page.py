@@ -1,0 +1,77 @@
+"""The atlas's page, of an atlas that is made up."""
+
+import numpy as np
+import pandas as pd
+
+from mmoe_repro.atlas import figures, page
+from mmoe_repro.atlas.findings import Atlas
+
+
+def made_up(*, enough):
+    claims = pd.DataFrame(
+        {
+            "claim": ["C1", "T1"],
+            "says": ["<b>first</b>", "second"],
+            "settings": 50,
+            "holds": [10, 40],
+            "share": [0.2, 0.8],
+            "low": [0.1, 0.7],
+            "high": [0.3, 0.9],
+            "reproduced": [3, 30],
+            "contradicted": [20, 1],
+            "fit": [0.6, -0.2] if enough else np.nan,
+        }
+    )
+    settings = pd.DataFrame({"gain": np.linspace(0.5, 3, 50)})
+    if not enough:
+        return Atlas(settings, claims, *[pd.DataFrame()] * 3)
+    importance = pd.DataFrame(
+        {
+            "choice": ["output_gain", "biases"] * 2,
+            "claim": ["C1", "C1", "T1", "T1"],
+            "importance": [0.5, 0.004, 0.3, 0.02],
+            "error": 0.01,
+            "direction": [1.0, np.nan, -1.0, np.nan],
+            "best": ["4 to 8", "False", "0.5 to 1", "True"],
+        }
+    )
+    held = {"settings": 25, "holds": 5, "share": 0.2, "low": 0.1, "high": 0.3}
+    values = [("output_gain", "0.5 to 1"), ("output_gain", "4 to 8"), ("biases", "False"), ("biases", "True")]
+    rows = [(claim, *value) for claim in ("C1", "T1") for value in values]
+    shares = pd.DataFrame(rows, columns=["claim", "choice", "value"]).assign(**held)
+    pairs = pd.DataFrame(
+        [
+            {"claim": claim, "choice": "biases", "value": bias, "other": "output_gain", "other_value": gain, **held}
+            for claim in ("C1", "T1")
+            for bias in ("False", "True")
+            for gain in ("0.5 to 1", "4 to 8")
+        ]
+    )
+    return Atlas(settings, claims, importance, shares, pairs)
+
+
+def rendered(atlas):
+    return page.render(
+        atlas,
+        figures.pictures(atlas),
+        name="mine",
+        runs=20,
+        prior="gain: {low: 0.5}",
+        command="mmoe-repro atlas name=mine",
+        files=["claims.csv"],
+    )
+
+
+def test_it_says_how_often_each_claim_holds_and_on_what_it_hangs():
+    html = rendered(made_up(enough=True))
+    assert "T1 holds most often, in 80 % of settings; C1 least often, in 20 %." in html
+    assert "50 settings" in html and "mmoe-repro atlas name=mine" in html and 'href="claims.csv"' in html
+    # Tiles: C1's for the output gain is the darkest shade, T1's has the sign of its direction.
+    assert '<td class="dark" style="--shade: 100%">+</td>' in html and ">−</td>" in html
+    assert "&lt;b&gt;first" in html and "<b>first" not in html
+    assert ">output gain</td>" in html and html.count(">biases</td>") == 1, "0.004 is too little to be listed"
+
+
+def test_with_few_settings_it_says_only_how_often():
+    html = rendered(made_up(enough=False))
+    assert 'id="holds"' in html and 'id="maps"' not in html and "takes 40 settings to say" in html
