@@ -3,11 +3,12 @@
     python scripts/bench.py                       the table: rivals, breakdown, memory; about three minutes
     python scripts/bench.py --batch 1 4 32 128    the same at other batch sizes
     python scripts/bench.py --models              every architecture against its ordinary loop; about five minutes
-    python scripts/bench.py --grid                results/bench/: how cost grows with the work; some fifteen minutes
+    python scripts/bench.py --grid                results/bench/: how cost grows with the work; about fifteen minutes
 
-All on the same work (`data=figure2_m4`; examples are drawn and labelled within the timing), in one process tree and
-one run, interleaved, medians of the repeats. A shared machine's timings are noisy: quote the ratios. JAX is timed where
-it is installed (`pip install '.[bench]'`).
+All do the same work, the default setting of a sweep as it is composed, which is printed: one law, one model, one way to
+start its weights. Examples are drawn and labelled within the timing. All are timed in one process tree and one run,
+interleaved, and the numbers are medians of the repeats. A shared machine's timings are noisy: quote the ratios. JAX is
+timed where it is installed (`pip install '.[bench]'`).
 """
 
 import argparse
@@ -17,8 +18,9 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,20 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch.func import functional_call, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
 
-from mmoe_repro import config
-from mmoe_repro.cell import CHUNK_SIZE, population
-from mmoe_repro.compiler import compile_traced
-from mmoe_repro.config import Cell
-from mmoe_repro.step import adam, noise_shape
-from mmoe_repro.streams import generator
-from mmoe_repro.workers import cores, one_thread
+from mmoe_repro.compiler import CompileError, compile_traced, trace
+from mmoe_repro.data.seeds import generator
+from mmoe_repro.jobs.from_config import read_cell
+from mmoe_repro.names import name_of
+from mmoe_repro.processes import cores, one_thread
+from mmoe_repro.settings.cell import Cell
+from mmoe_repro.settings.schema import folder, register
+from mmoe_repro.training.chunk import CHUNK_SIZE, population
+from mmoe_repro.training.optimizer import adam
+from mmoe_repro.training.population import Population
+from mmoe_repro.training.step import noise_shape
+from mmoe_repro.views.panels import Panel, Picture, Points, Rule, log_axis
+from mmoe_repro.views.style import models_of, style_of
 
 MODELS = ("shared_bottom", "omoe", "mmoe")
 CHUNK = CHUNK_SIZE["cpu"]
@@ -42,13 +49,33 @@ CHUNK = CHUNK_SIZE["cpu"]
 PROTOCOL = 3 * 3 * 200 * 10_000
 
 
-def cell(model: str, batch: int) -> Cell:
-    """The work: a model on the default law, endlessly."""
-    config.register()
-    with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        settings = config.cell_settings(compose("sweep", [f"model={model}"]))
-    settings["training"].update(batch_size=batch, steps=10_000_000, window=1_000)
-    return Cell(model, "figure2_m4", settings)
+def cell(model: str, batch: int | None) -> Cell:
+    """The work: a model at the default setting of a sweep, endlessly; at another batch size unless that is None."""
+    register()
+    with initialize_config_dir(str(folder()), version_base="1.3"):
+        config = compose("sweep", [f"model={model}"], return_hydra_config=True)
+    work = read_cell(config, config.hydra.runtime.choices)
+    endless = replace(work.training, steps=10_000_000, window=1_000)
+    return replace(work, training=endless if batch is None else replace(endless, batch_size=batch))
+
+
+def described(work: Cell) -> str:
+    """The setting, a line for each config group."""
+    training = asdict(work.training)
+    groups = {
+        f"model={work.model.name}": work.model.settings,
+        f"data={work.data.name}": work.data.settings,
+        "training": {key: training[key] for key in ("batch_size", "learning_rate", "warmup", "optimizer")},
+    }
+    return "\n".join(f"{name}: {_described(settings)}" for name, settings in groups.items())
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_described(entry)}" for key, entry in value.items() if key != "_target_")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_described, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value).lower()
 
 
 def needed_flops(model: torch.nn.Module, batch: int) -> int:
@@ -70,7 +97,7 @@ def needed_flops(model: torch.nn.Module, batch: int) -> int:
 
 
 def rate_of(work: Callable[[], int], seconds: float) -> float:
-    """Run-steps per second of repeated work, for about so many seconds."""
+    """Run-steps per second of repeated work, timed for about `seconds`."""
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
         done += work()
@@ -79,10 +106,11 @@ def rate_of(work: Callable[[], int], seconds: float) -> float:
 
 def ordinary_loop(work: Cell) -> Callable[[], int]:
     """One run, trained as anybody would, with PyTorch's own threads."""
-    law, model = instantiate(work.settings["data"]), instantiate(work.settings["model"])
-    batch = work.settings["training"]["batch_size"]
+    law, model = instantiate(work.data.settings), instantiate(work.model.settings)
+    batch = work.training.batch_size
     noise, penalty = noise_shape(model, batch), getattr(model, "penalty", None)
-    weights, optimizer = law.weights(generator(0, "weights")), torch.optim.Adam(model.parameters(), lr=0.01)
+    weights, settings = law.weights(generator(0, "weights")), asdict(work.training.optimizer)
+    optimizer = torch.optim.Adam(model.parameters(), lr=work.training.learning_rate, **settings)
 
     def steps() -> int:
         for _ in range(100):
@@ -101,16 +129,25 @@ def ordinary_loop(work: Cell) -> Callable[[], int]:
 
 def chunk(work: Cell, size: int, first_seed: int = 0) -> Callable[[], int]:
     """A chunk of runs, trained as the program trains it."""
-    runs = population(work, range(first_seed, first_seed + size), compiled=True)
+    runs = compiled_population(work, range(first_seed, first_seed + size))
     return lambda: size * runs.advance()
+
+
+def compiled_population(work: Cell, seeds: range) -> Population:
+    """Runs whose step is compiled; if that fails, they go without, as in a sweep, and a line says so."""
+    try:
+        return population(work, seeds, compiled=True)
+    except CompileError as error:
+        print(f"{work.model.name} at batch {work.training.batch_size} is not compiled: {error}", flush=True)
+        return population(work, seeds)
 
 
 def jax_population(work: Cell) -> Callable[[], int]:
     """200 runs in JAX, on all cores."""
     import bench_jax
 
-    batch = work.settings["training"]["batch_size"]
-    return bench_jax.population(instantiate(work.settings["data"]), 200, batch, steps=max(4, 640 // batch))
+    steps = max(4, 640 // work.training.batch_size)
+    return bench_jax.population(work, instantiate(work.data.settings), 200, steps)
 
 
 class Rival:
@@ -183,7 +220,7 @@ def breakdown(work: Cell, repeats: int, seconds: float) -> dict[str, float]:
     The step is one compiled function. Its forward pass and its optimiser are timed as compiled functions of their own,
     and the backward pass is what remains of the step.
     """
-    runs = population(work, range(CHUNK), compiled=True)
+    runs = compiled_population(work, range(CHUNK))
     state, (*_, x, _, correction, _) = runs._state, runs._arguments[0]
     parameters, fixed = list(state.parameters.values()), list(state.fixed.values())
     count = len(parameters)
@@ -202,7 +239,7 @@ def breakdown(work: Cell, repeats: int, seconds: float) -> dict[str, float]:
         return ()
 
     def compiled(function: Callable[..., Any], *arguments: torch.Tensor) -> Callable[[], Any]:
-        ready = compile_traced(make_fx(function)(*(argument.clone() for argument in arguments)), arguments)
+        ready = compile_traced(trace(function, [argument.clone() for argument in arguments]), arguments)
         return lambda: ready(*arguments)
 
     moments = [moment for kind in state.moments for moment in kind]
@@ -231,18 +268,25 @@ def breakdown(work: Cell, repeats: int, seconds: float) -> dict[str, float]:
     }
 
 
-def compare(batch: int, repeats: int, seconds: float) -> None:
+def compare(batch: int | None, repeats: int, seconds: float, processes: int) -> None:
     """Time MMoE's rivals against one another and print the table."""
-    work, workers = cell("mmoe", batch), cores()
-    rivals = {
-        "ordinary loop, one process": Rival(ordinary_loop, work, single=False),
-        f"ordinary loop, {workers} processes": Rival(ordinary_loop, work, processes=workers, single=True),
-    }
+    work = cell("mmoe", batch)
+    print(f"\n{described(work)}", flush=True)
+    rivals = {"ordinary loop, one process": Rival(ordinary_loop, work, single=False)}
+    if processes > 1:
+        rivals[f"ordinary loop, {processes} processes"] = Rival(ordinary_loop, work, processes=processes, single=True)
     if importlib.util.find_spec("jax"):
         rivals["JAX jit(vmap(scan)), 200 runs"] = Rival(jax_population, work, single=False)
     rivals["population, one process"] = Rival(chunk, work, CHUNK, single=True)
-    populations = {model: Rival(chunk, cell(model, batch), CHUNK, processes=workers, single=True) for model in MODELS}
-    ours = rivals[f"population, {workers} processes"] = populations["mmoe"]
+    populations = {
+        model: rivals["population, one process"]
+        if model == "mmoe" and processes == 1
+        else Rival(chunk, cell(model, batch), CHUNK, processes=processes, single=True)
+        for model in MODELS
+    }
+    ours = populations["mmoe"]
+    if processes > 1:
+        rivals[f"population, {processes} processes"] = ours
     sgemm = []
     for _ in range(repeats):
         for rival in dict.fromkeys([*rivals.values(), *populations.values()]):
@@ -251,14 +295,17 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     for rival in dict.fromkeys([*rivals.values(), *populations.values()]):
         rival.close()
 
-    print(f"\nMMoE, batch {batch}, chunks of {CHUNK} runs, medians of {repeats} repeats of {seconds:g} s\n")
+    print(
+        f"\nMMoE, batch {work.training.batch_size}, chunks of {CHUNK} runs, "
+        f"medians of {repeats} repeats of {seconds:g} s\n"
+    )
     print(f"{'':<34}{'run-steps/s':>12}{'(lowest – highest)':>22}{'µs each':>9}{'× slower than here':>20}")
     for name, rival in rivals.items():
         speed, spread = statistics.median(rival.speeds), f"{min(rival.speeds):,.0f} – {max(rival.speeds):,.0f}"
         # Pair by pair, so that the machine's drift cancels.
         ratio = statistics.median(a / b for a, b in zip(ours.speeds, rival.speeds, strict=True))
         print(f"{name:<34}{speed:>12,.0f}{spread:>22}{1e6 / speed:>9.1f}{ratio:>20.1f}")
-    flops = needed_flops(instantiate(work.settings["model"]), batch)
+    flops = needed_flops(instantiate(work.model.settings), work.training.batch_size)
     share = statistics.median(a * flops / b for a, b in zip(ours.speeds, sgemm, strict=True))
     peak = statistics.median(sgemm) / 1e9
     print(f"\na run-step needs {flops / 1e6:.2f} MFLOP; sgemm on all cores reaches {peak:,.0f} GFLOP/s, ", end="")
@@ -272,9 +319,10 @@ def compare(batch: int, repeats: int, seconds: float) -> None:
     print(f"the paper's protocol, {len(MODELS) * PROTOCOL:,} run-steps, would take {minutes:.0f} minutes", flush=True)
 
 
-def architectures(batch: int, repeats: int, seconds: float) -> None:
+def architectures(batch: int | None, repeats: int, seconds: float, _: int) -> None:
     """Time every architecture against its ordinary loop, one process each, and print the table."""
-    options = sorted(path.stem for path in (config.folder() / "model").glob("*.yaml"))
+    options = sorted(path.stem for path in (folder() / "model").glob("*.yaml"))
+    batch = cell("mmoe", batch).training.batch_size
     print(f"\nEvery architecture, batch {batch}, one process each, medians of {repeats} repeats of {seconds:g} s\n")
     print(f"{'':<22}{'ordinary loop, µs':>18}{'population, µs':>16}{'faster by':>11}")
     for option in options:
@@ -292,8 +340,9 @@ def architectures(batch: int, repeats: int, seconds: float) -> None:
 
 def grid(seconds: float, folder: Path) -> None:
     """Draw how the cost of a run-step on one core grows with population size and batch."""
-    import matplotlib.pyplot as plt
     import pandas as pd
+
+    from mmoe_repro.views.matplotlib_renderer import save
 
     sizes, batches = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
     rows = []
@@ -320,33 +369,42 @@ def grid(seconds: float, folder: Path) -> None:
     table = pd.DataFrame(rows).round(1)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "grid.csv", index=False)
-    colors = {"shared_bottom": "#D55E00", "omoe": "#0072B2", "mmoe": "#009E73"}
-    with plt.rc_context({"figure.constrained_layout.use": True, "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
-        figure, (by_size, by_batch) = plt.subplots(1, 2, figsize=(9, 3.8))
-        for batch, marker in ((1, "o"), (32, "s")):
-            of = table[(table["model"] == "mmoe") & (table["batch"] == batch)].sort_values("runs")
-            label = f"MMoE, batch {batch}"
-            by_size.loglog(of["runs"], of["microseconds"], marker=marker, color=colors["mmoe"], label=label)
-        by_size.axvline(CHUNK, color="black", lw=0.8, ls=":", label="trained together by the program")
-        by_size.set_xlabel("runs trained together")
-        for model, color in colors.items():
-            of = table[(table["model"] == model) & (table["runs"] == CHUNK)].sort_values("batch")
-            by_batch.loglog(of["batch"], of["microseconds"], marker="o", color=color, label=model)
-        by_batch.set_xlabel(f"batch size, {CHUNK} runs together")
-        for axes in (by_size, by_batch):
-            axes.set_ylabel("µs per run-step on one core")
-            axes.legend()
-        figure.suptitle("What a step of one run costs")
-        figure.savefig(folder / "cost.png", dpi=150)
+    save(folder, {"cost": cost(table)})
     print(f"\n{folder}/cost.png, grid.csv")
+
+
+def cost(table: Any) -> Picture:
+    """What a step of one run costs against the size of its population and its batch, as the figures of a sweep look.
+
+    Args:
+        table: `grid.csv`: model, runs, batch, microseconds, a row each.
+    """
+    y = log_axis("µs per run and step on one core", table["microseconds"])
+    by_size = Panel("", log_axis("runs trained together", table["runs"]), y)
+    by_batch = Panel("", log_axis(f"batch size, {CHUNK} runs trained together", table["batch"]), y)
+    for batch, dash in ((1, (1.0, 1.0)), (32, ())):
+        of = table[(table["model"] == "mmoe") & (table["batch"] == batch)].sort_values("runs")
+        at, cost_of = of["runs"].to_numpy(float), of["microseconds"].to_numpy(float)
+        style = style_of("mmoe", MODELS, dash)
+        by_size.marks.append(Points(at, cost_of, style, f"MMoE, batch {batch}", joined=True))
+    by_size.marks.append(Rule(CHUNK, "trained together by the program"))
+    for model in models_of(MODELS):
+        of = table[(table["model"] == model) & (table["runs"] == CHUNK)].sort_values("batch")
+        at, cost_of = of["batch"].to_numpy(float), of["microseconds"].to_numpy(float)
+        by_batch.marks.append(Points(at, cost_of, style_of(model, MODELS), name_of(model), joined=True))
+    note = "left: MMoE; right: the three models of the paper"
+    return Picture("What a step of one run costs", note, "", [by_size, by_batch], 2, (4.2, 3.2))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, nargs="+", default=[32])
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[None], help="sizes of batches; the default setting's if left out"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--processes", type=int, default=cores(), help="side by side; one for each core if left out")
     parser.add_argument("--models", action="store_true", help="every architecture against its ordinary loop")
     parser.add_argument("--grid", action="store_true", help="population sizes and batches instead of rivals")
     options = parser.parse_args()
@@ -355,7 +413,7 @@ def main() -> None:
     else:
         print(f"{platform.platform()}, {cores()} cores, PyTorch {torch.__version__}")
         for batch in options.batch:
-            (architectures if options.models else compare)(batch, options.repeats, options.seconds)
+            (architectures if options.models else compare)(batch, options.repeats, options.seconds, options.processes)
 
 
 if __name__ == "__main__":

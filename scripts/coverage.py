@@ -1,13 +1,19 @@
-"""How often the intervals hold what they should, and how often a verdict is wrong, on distributions that are known.
+"""How often the intervals hold what they should, how often a verdict is wrong, and how often it is found.
 
-    python scripts/coverage.py            both tables, in about an hour on two cores
-    python scripts/coverage.py --trials 20 --tables verdicts    a look at one of them
+    python scripts/coverage.py                                    all tables, in about a quarter of an hour on two cores
+    python scripts/coverage.py --share 0.1 --tables power         a look at one of them
 
-Intervals: `mmoe_repro/coverage.csv`, which the report reads. Verdicts: `results/coverage/verdicts.csv`, each wrong one
-where it is likeliest. A claim is reproduced if all of its parts hold, so one part lies at its bound and the others well
-inside; it is contradicted if any part fails, so all lie at their bounds. Each claim is judged alone, without Holm's
-correction. Samples are of a normal and an exponential distribution and of the paper's own Figure 5. The Monte Carlo
-error is that of a share of so many trials.
+- `coverage`, in `mmoe_repro/findings/interval_coverage.csv`, which the report reads: how often an interval holds the
+  true value.
+- `size`, in `results/coverage/size.csv`: how often a claim is said to be reproduced or contradicted where it is not,
+  at worst. A claim is reproduced if all of its parts hold, so one part lies at its bound and the others well inside; it
+  is contradicted if any part fails, so all lie at their bounds.
+- `power`, in `results/coverage/power.csv`: how often a replica of the paper (`findings/paper_runs.py`) is said to be
+  reproduced, and how often its size is said to be another.
+
+Losses are of a normal and an exponential distribution, of the paper's own Figure 5, and of runs that rarely fail: 0.5
+to 4 % of them, apart and pooled, beside others that fail a quarter as often. `error` is the Monte Carlo error. The
+bootstraps of `size` and `power` have 1,999 resamples, those of `coverage` all.
 """
 
 import argparse
@@ -20,30 +26,33 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mmoe_repro import paper
-from mmoe_repro.claims import CORRELATIONS, MODELS, PARTS, judge
-from mmoe_repro.config import folder
-from mmoe_repro.statistics import (
+from mmoe_repro.findings import paper_runs, statistics
+from mmoe_repro.findings.claim_comparisons import CORRELATIONS, MODELS, PARTS, judge
+from mmoe_repro.findings.paper_runs import SMALL
+from mmoe_repro.findings.statistics import (
+    Means,
+    Quantiles,
+    Shares,
     bootstrap,
     contrast,
-    expected_best,
-    log_ratio_of_bests,
-    log_ratio_of_means,
     log_ratio_of_sds,
     standard_deviation,
 )
+from mmoe_repro.settings.schema import folder
 
-SIZES = (20, 60, 200)
-BEST_OF = 50
 CLAIMS = yaml.safe_load((folder() / "claims" / "paper.yaml").read_text())
+#: Of each side of an interval that decides.
+LEVEL = CLAIMS["level"] / len(PARTS)
+#: Shares of runs that fail, where they do rarely.
+RARELY = (0.005, 0.01, 0.02, 0.04)
 
 
-def figure5(model, correlation):
-    edges, shares = paper.histogram("figure4", model, correlation)
+def rarely(share):
+    """Runs near 0.06, of which a share fails and ends near 0.45."""
 
     def draw(generator, size):
-        chosen = generator.choice(len(shares), size, p=shares / shares.sum())
-        return edges[chosen] + generator.random(size) * np.diff(edges)[chosen] + 0.02  # no loss of zero
+        failed = generator.random(size) < share
+        return np.where(failed, generator.normal(0.45, 0.03, size), 0.06 * np.exp(generator.normal(0, 0.2, size)))
 
     return draw
 
@@ -51,139 +60,216 @@ def figure5(model, correlation):
 DISTRIBUTIONS = {
     "normal": lambda generator, size: generator.normal(0.1, 0.02, size),
     "exponential": lambda generator, size: 0.05 + generator.exponential(0.05, size),
-    "Figure 5, Shared-Bottom at 0.5": figure5("shared_bottom", 0.5),
-    "Figure 5, OMoE at 0.5": figure5("omoe", 0.5),
+    "Figure 5, Shared-Bottom at 0.5": partial(paper_runs.replica, ("shared_bottom", 0.5)),
+    "Figure 5, OMoE at 0.5": partial(paper_runs.replica, ("omoe", 0.5)),
+    "Figure 5, MMoE at 0.5": partial(paper_runs.replica, ("mmoe", 0.5)),
+    **{f"{share:.1%} fail": rarely(share) for share in RARELY},
 }
+#: Beside which another is measured; else itself.
+BESIDE = {f"{share:.1%} fail": rarely(share / 4) for share in RARELY}
 
 
-def truth(name):
-    """Mean, standard deviation and expected best of a distribution, from two million draws."""
-    many = DISTRIBUTIONS[name](np.random.default_rng(1), 2_000_000)
-    best = many.reshape(-1, BEST_OF).min(-1).mean()
-    return {"mean": many.mean(), "sd": many.std(), "best": best}
+def binomial(hits, trials):
+    """Share of trials, and its Monte Carlo error."""
+    share = hits / trials
+    return share, np.sqrt(max(share * (1 - share), 0.25 / trials) / trials)
 
 
-def intervals(job, trials):
-    """Coverage of each kind of interval of one distribution and size."""
+# -- coverage ------------------------------------------------------------------------------------
+
+
+def far(losses, typical):
+    """Whether each run ends badly, as `ends_badly` has it."""
+    return losses > np.quantile(losses, 0.1) + CLAIMS["bad"] * typical
+
+
+def coverage(job, share):
+    """How many intervals of each kind hold the true value, of one distribution and size."""
     name, size = job
-    draw, true = DISTRIBUTIONS[name], truth(name)
-    generator = np.random.default_rng([size, *map(ord, name)])
-    held = {"mean": [], "sd": [], "ratio of means": [], "ratio of sds": [], "difference of gaps": []}
-    gaps = next(PARTS["C2a"](CLAIMS["C2a"])).quantity
-    ratio_of_gaps = CLAIMS["C2a"]["ratio"]
-    if size >= BEST_OF:
-        held |= {f"expected best of {BEST_OF}": [], "ratio of bests": []}
-    for _ in range(trials):
-        one, other = draw(generator, size), draw(generator, size)
-        measured = {
-            "mean": (bootstrap(one), true["mean"]),
-            "sd": (bootstrap(one, standard_deviation), true["sd"]),
-            "ratio of means": (contrast([one, other], log_ratio_of_means, 0.0), 0.0),
-            "ratio of sds": (contrast([one, other], log_ratio_of_sds, 0.0), 0.0),
-            # One gap of a tenth of the mean, and another of two tenths.
-            "difference of gaps": (
-                contrast([1.1 * one, other, 1.2 * draw(generator, size), draw(generator, size)], gaps, 0.0),
-                (0.1 - 0.2 * ratio_of_gaps) * true["mean"],
-            ),
-        }
-        if size >= BEST_OF:
-            best, ratio = partial(expected_best, of=BEST_OF), partial(log_ratio_of_bests, of=BEST_OF)
-            measured |= {
-                f"expected best of {BEST_OF}": (contrast([one], best, true["best"]), true["best"]),
-                "ratio of bests": (contrast([one, other], ratio, 0.0), 0.0),
-            }
-        for kind, (found, value) in measured.items():
-            held[kind].append(found.low <= value <= found.high)
+    draws = DISTRIBUTIONS[name], BESIDE.get(name, DISTRIBUTIONS[name])
+    many = [draw(np.random.default_rng(seed), 2_000_000) for seed, draw in enumerate(draws)]
+    typical, quantile = min(map(np.median, many)), CLAIMS["T3"]["quantile"]
+    truth = {
+        "mean": many[0].mean(),
+        "sd": many[0].std(),
+        "ratio of means": np.log(many[0].mean() / many[1].mean()),
+        "ratio of sds": np.log(many[0].std() / many[1].std()),
+        "ratio of ratios": 0.0,
+        "difference of gaps": 0.0,
+        "difference of shares": far(many[0], typical).mean() - far(many[1], typical).mean(),
+        "difference of quantiles": np.quantile(many[0], quantile) - np.quantile(many[1], quantile),
+    }
+    if name not in BESIDE:
+        truth |= {kind: 0.0 for kind in truth if " of " in kind}
+    generator, hits = np.random.default_rng([size, *map(ord, name)]), {}
+
+    def count(kind, confidence, low, high):
+        hits.setdefault((kind, confidence), []).append(low <= truth[kind] <= high)
+
+    for trial in range(round(600 * share)):
+        samples = np.array([draw(generator, size) for draw in 2 * draws])
+        one, other = samples[:2]
+        weights, typical = np.array([1, -1, -1, 1]), np.median(samples[:2], axis=1).min()
+        for kind, found in (
+            ("ratio of means", Means(samples[:2], weights[:2], logs=True)),
+            ("ratio of ratios", Means(samples, weights, logs=True)),
+            ("difference of gaps", Means(samples, weights, logs=False)),
+            ("difference of quantiles", Quantiles(one, other, quantile)),
+            ("difference of shares", Shares(far(one, typical), far(other, typical))),
+        ):
+            for level in (0.025, LEVEL):
+                count(kind, 1 - 2 * level, found.lower(level), found.upper(level))
+        if trial < 200 * share:
+            mean, sd = bootstrap(one), bootstrap(one, standard_deviation)
+            ratio = contrast([one, other], log_ratio_of_sds, 0.0)
+            for kind, found in (("mean", mean), ("sd", sd), ("ratio of sds", ratio)):
+                count(kind, 0.95, found.low, found.high)
     return [
-        {"interval": kind, "distribution": name, "runs": size, "coverage": np.mean(hits), "error": error(hits)}
-        for kind, hits in held.items()
+        {"interval": kind, "confidence": confidence, "distribution": name, "runs": size}
+        | dict(zip(("coverage", "error"), binomial(sum(held), len(held)), strict=True))
+        for (kind, confidence), held in hits.items()
     ]
 
 
-def error(hits):
-    share = np.mean(hits)
-    return np.sqrt(max(share * (1 - share), 0.25 / len(hits)) / len(hits))
+def pooled(table):
+    """The table with a row over all shares of runs that fail."""
+    rare = table[table["distribution"].str.endswith("fail")]
+    mean = rare.groupby(["interval", "confidence", "runs"], sort=False)[["coverage"]].mean()
+    mean["error"] = rare.groupby(["interval", "confidence", "runs"], sort=False)["error"].agg(
+        lambda errors: np.sqrt((errors**2).sum()) / len(errors)
+    )
+    return pd.concat([table, mean.reset_index().assign(distribution="0.5 to 4 % fail, pooled")[list(table.columns)]])
 
 
-def at_bounds(claim):
-    """Scales of the cells' losses with which every part of a claim lies at its bound."""
-    scale = {(model, p): 1.0 for model in MODELS for p in CORRELATIONS}
-    if claim == "C2a":
-        scale |= {("mmoe", 0.5): 1 + 0.4 * CLAIMS["C2a"]["ratio"], ("omoe", 0.5): 1.4, ("shared_bottom", 0.5): 1.4}
-    if claim in ("C2b", "T2"):
-        scale |= {("omoe", 1.0): CLAIMS[claim]["margin"], ("omoe", 0.5): CLAIMS[claim]["ratio"]}
-    if claim == "T1":
-        scale |= {("shared_bottom", p): CLAIMS["T1"]["ratio"] for p in CORRELATIONS}
+# -- size ----------------------------------------------------------------------------------------
+
+
+def at_bounds(claim, draw):
+    """By cell, what draws losses with which every part of a claim lies at its bound.
+
+    Losses are of one distribution, and scaled where means are compared, failing in the same share where shares are,
+    and shifted where the lowest are.
+    """
+    keys = [(model, p) for model in (*MODELS, SMALL) for p in CORRELATIONS]
+    cells = dict.fromkeys(keys, (draw, 1.0, 0.0, 0.0))
+    if claim == "C2b":
+        cells["omoe", 1.0] = (draw, CLAIMS["C2b"]["factor"], 0.0, 0.0)
+    if claim == "T2":
+        cells["omoe", 1.0] = (draw, 1.0, 0.0, CLAIMS["T2"]["margin"])
     if claim == "T3":
-        scale |= {("shared_bottom", p): CLAIMS["T3"]["margin"] for p in CORRELATIONS}
-    return scale
+        cells |= {("shared_bottom", p): (draw, 1.0, CLAIMS["T3"]["margin"], 0.0) for p in CORRELATIONS}
+    return cells
 
 
-def one_at_its_bound(claim):
-    """Scales with which one part of a claim lies at its bound and the others as far inside as they go."""
-    scale, far = at_bounds(claim), 5.0
-    if claim == "F3":
-        scale |= {("shared_bottom", 1.0): 1 / far}
+def one_at_its_bound(claim, draw):
+    """By cell, what draws losses with which one part lies at its bound and the others as far inside as they go."""
+    cells, far = at_bounds(claim, draw), (draw, 5.0, 0.0, 0.0)
     if claim == "C1":
-        scale |= {("omoe", 0.5): far, ("mmoe", 0.5): far}
-    if claim == "C2a":
-        scale |= {("shared_bottom", 0.5): far}
-    if claim in ("C2b", "T2"):
-        scale |= {("omoe", 0.5): far}
-    if claim in ("C3", "T1"):
-        scale |= {("shared_bottom", p): far for p in CORRELATIONS}
-        scale |= {("omoe", 0.5): far / CLAIMS[claim]["ratio"]}
+        cells |= {("omoe", 0.5): far, ("mmoe", 0.5): far}
+    if claim == "C2b":
+        cells["omoe", 0.5] = far
+    if claim == "C3":
+        cells |= {("shared_bottom", p): far for p in CORRELATIONS} | {("omoe", 0.5): far}
+    if claim == "T1":
+        failing = (draw, 1.0, 0.0, 0.5)
+        cells |= {("shared_bottom", p): failing for p in CORRELATIONS} | {("omoe", 0.5): failing}
+    if claim == "T2":
+        cells["omoe", 0.5] = (draw, 1.0, 0.0, 0.6)
     if claim == "T3":
-        middle = np.sqrt(CLAIMS["T3"]["margin"])
-        scale |= {(model, p): middle for model in MODELS for p in CORRELATIONS}
-        scale |= {("shared_bottom", 0.5): CLAIMS["T3"]["margin"], ("omoe", 0.5): 1.0}
-    return scale
+        margin = CLAIMS["T3"]["margin"]
+        cells |= {(model, p): (draw, 1.0, margin / 2, 0.0) for model in MODELS for p in CORRELATIONS}
+        cells |= {("shared_bottom", 0.5): (draw, 1.0, margin, 0.0), ("mmoe", 0.5): (draw, 1.0, 0.0, 0.0)}
+    return cells
+
+
+def drawn(cell, generator, size):
+    """Losses of a cell: of its distribution, scaled, shifted, and a share of them failing."""
+    draw, scale, shift, share = cell
+    losses = scale * draw(generator, size) + shift
+    return pd.Series(np.where(generator.random(size) < share, losses + 1.0, losses))
 
 
 WORST = {"reproduced": one_at_its_bound, "contradicted": at_bounds}
+#: Distributions for the claims of means, and for those of shares and of the lowest losses.
+OF_MEANS = ("exponential", "Figure 5, Shared-Bottom at 0.5", "Figure 5, OMoE at 0.5", "2.0% fail")
+OF_SHARES = ("normal", "Figure 5, MMoE at 0.5", "1.0% fail", "4.0% fail")
 
 
-def verdicts(job, trials):
+def size(job, share):
     """How often a claim is said to be reproduced or contradicted where it is not, at worst."""
-    claim, name, size = job
-    generator = np.random.default_rng([size, *map(ord, claim + name)])
-    settings = {"level": CLAIMS["level"], **{one: CLAIMS[one] for one in ("F2", claim)}}
-    rates = {}
+    claim, name, count = job
+    generator, trials = np.random.default_rng([count, *map(ord, claim + name)]), round(200 * share)
+    settings = {key: CLAIMS[key] for key in ("level", "bad", claim)}
+    row = {"claim": claim, "distribution": name, "runs": count}
     for wrong, scales in WORST.items():
-        hits = []
+        cells = scales(claim, DISTRIBUTIONS[name])
+        hits = 0
         for _ in range(trials):
-            losses = {
-                key: pd.Series(scale * DISTRIBUTIONS[name](generator, size)) for key, scale in scales(claim).items()
-            }
-            _, found = judge(settings, dict.fromkeys(("final_loss", "test_loss"), losses), {})
-            hits.append(found.verdict == wrong)
-        rates.update({wrong: np.mean(hits), f"{wrong}_error": error(hits)})
-    return [{"claim": claim, "distribution": name, "runs": size, **rates}]
+            losses = {key: drawn(cell, generator, count) for key, cell in cells.items()}
+            (found,) = judge(settings, dict.fromkeys(("final_loss", "test_loss"), losses), {}, paper_loss=1.0)
+            hits += found.verdict == wrong
+        row[wrong], row[f"{wrong}_error"] = binomial(hits, trials)
+    return [row]
+
+
+# -- power ---------------------------------------------------------------------------------------
+
+
+def power(job, share):
+    """How often a replica of the paper is found to reproduce each claim, or to be of another size."""
+    (count,) = job
+    generator, trials = np.random.default_rng(count), round(400 * share)
+    found = {name: [] for name in PARTS}
+    for _ in range(trials):
+        losses = {key: pd.Series(paper_runs.replica(key, generator, count)) for key in paper_runs.cells()}
+        for verdict in judge(CLAIMS, dict.fromkeys(("final_loss", "test_loss"), losses), {}, paper_loss=1.0):
+            if verdict.id in found:
+                found[verdict.id].append((verdict.verdict, verdict.size))
+    rows = []
+    for name, outcomes in found.items():
+        row = {"claim": name, "runs": count}
+        for place, outcome in ((0, "reproduced"), (0, "contradicted"), (1, "larger"), (1, "smaller")):
+            row[outcome], row[f"{outcome}_error"] = binomial(sum(one[place] == outcome for one in outcomes), trials)
+        rows.append(row)
+    return rows
+
+
+def fewer_resamples():
+    """Take a fifth of the resamples: trials are many, and their mean is what counts."""
+    statistics.RESAMPLES = 1_999
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--share", type=float, default=1.0, help="of the trials of the committed tables")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--tables", nargs="*", default=["intervals", "verdicts"], choices=["intervals", "verdicts"])
+    parser.add_argument("--tables", nargs="*", default=["coverage", "size", "power"])
     options = parser.parse_args()
     root = Path(__file__).parents[1]
-    jobs = {
-        root / "mmoe_repro" / "coverage.csv": (intervals, list(product(DISTRIBUTIONS, SIZES))),
-        root / "results" / "coverage" / "verdicts.csv": (
-            verdicts,
-            [job for job in product(("F3", "C1", "C2a", "C2b", "C3", "T1", "T2", "T3"), DISTRIBUTIONS, SIZES)
-             if not (job[0] == "T3" and job[2] < BEST_OF)],
+    committed = root / "results" / "coverage"
+    of_size = [(claim, name) for claim in PARTS for name in (OF_SHARES if claim[0] == "T" else OF_MEANS)]
+    tables = {
+        "coverage": (
+            root / "mmoe_repro" / "findings" / "interval_coverage.csv",
+            coverage,
+            list(product(DISTRIBUTIONS, (20, 60, 200))),
         ),
-    }  # fmt: skip
-    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        for path, (work, of_work) in jobs.items():
-            if work.__name__ not in options.tables:
-                continue
-            rows = [row for rows in pool.imap(partial(work, trials=options.trials), of_work) for row in rows]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4f")
-            print(pd.DataFrame(rows).to_string(index=False), flush=True)
+        "size": (committed / "size.csv", size, [(*one, count) for one, count in product(of_size, (20, 60, 200))]),
+        "power": (
+            committed / "power.csv",
+            power,
+            [(count,) for count in (20, 40, 60, 200, 400, 600, 800)],
+        ),
+    }
+    for name in options.tables:
+        path, work, jobs = tables[name]
+        initializer = None if name == "coverage" else fewer_resamples
+        with multiprocessing.get_context("spawn").Pool(options.workers, initializer) as pool:
+            rows = [row for rows in pool.imap(partial(work, share=options.share), jobs) for row in rows]
+        table = pooled(pd.DataFrame(rows)) if name == "coverage" else pd.DataFrame(rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False, float_format="%.4f")
+        print(table.to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from mmoe_repro.paper import figure_of
 from mmoe_repro.recovery.score import Curve, Readout, curve_distance, histogram, published, read
-from mmoe_repro.tables import markdown
+from mmoe_repro.text import markdown
 
 #: Width of Figure 5's bins.
 BIN = 1 / 30
