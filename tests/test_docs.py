@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from helpers import SMALL
 
 import mmoe_repro
@@ -21,6 +22,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 def test_ones_own_model_law_tasks_and_features(process, tmp_path):
     blocks = re.findall(r"```(\w*)\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     commands = []

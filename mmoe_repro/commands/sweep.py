@@ -30,7 +30,7 @@ from mmoe_repro.runs.store import CellStore, finished_chunks
 from mmoe_repro.settings.cell import Cell
 from mmoe_repro.settings.hydra_errors import lacking_setting
 from mmoe_repro.settings.job import Job
-from mmoe_repro.training.chunk import COMPILED_FROM_STEPS, open_store, versions
+from mmoe_repro.training.chunk import is_long, open_store, versions
 from mmoe_repro.training.progress import ProgressBar
 from mmoe_repro.training.workers import Assignment, train
 
@@ -228,8 +228,7 @@ def _train(jobs: Sequence[Job], launch: Launch | None) -> list[str]:
     _warn([f"{path} was damaged; it is set aside under this name and its runs are trained again" for path in aside])
     if not missing:
         return []
-    long = any(unit.cell.training.steps >= COMPILED_FROM_STEPS for unit in missing)
-    if long and (untested := untested_release()) is not None:
+    if any(is_long(unit.cell) for unit in missing) and (untested := untested_release()) is not None:
         _warn([f"{untested}; training goes without, slower"])
     if launch is not None:
         return _launch(missing, jobs, launch)

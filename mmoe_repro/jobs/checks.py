@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from mmoe_repro.compiler import CompileError, can_compile
+from mmoe_repro.compiler import CompileError
 from mmoe_repro.data.law import Law, make_law
 from mmoe_repro.data.normals import UNIT
 from mmoe_repro.data.seeds import generator, seeded
@@ -20,7 +20,7 @@ from mmoe_repro.settings.cell import Cell
 from mmoe_repro.settings.hydra_targets import make
 from mmoe_repro.settings.job import Job
 from mmoe_repro.settings.own_code import explain, own_targets
-from mmoe_repro.training.chunk import CHUNK_SIZE, COMPILED_FROM_STEPS, population
+from mmoe_repro.training.chunk import CHUNK_SIZE, is_compiled, population
 from mmoe_repro.training.population import build_model
 from mmoe_repro.training.run_state import (
     agree,
@@ -66,7 +66,7 @@ def check_jobs(jobs: Sequence[Job]) -> None:
             own = bool(own_targets(cell.model.settings))
             shapes = [cell.model.settings, law.dimension, law.tasks]
             if own:  # of the program's own it is known how they are trained
-                shapes += [cell.training.batch_size, cell.training.device, _is_compiled(cell)]
+                shapes += [cell.training.batch_size, cell.training.device, is_compiled(cell)]
             if shapes not in checked:
                 check_model(cell, law)
                 if own:
@@ -163,8 +163,6 @@ def check_model(cell: Cell, law: Law) -> None:
     try:
         if own_targets(cell.model.settings):
             _check_state(cell, law)
-        else:
-            population(cell, range(2))  # `check_own_model` makes populations of the others
         _check_gradients(_build(cell, 0), x)
     except Exception as error:
         raise UsageError(f"{refused} {_cannot_be_trained(error)}") from None
@@ -198,10 +196,6 @@ def check_own_model(cell: Cell, law: Law, seeds: range) -> None:
 
 def _build(cell: Cell, seed: int) -> nn.Module:
     return build_model(lambda: make("model", cell.model.name, cell.model.settings), seed)
-
-
-def _is_compiled(cell: Cell) -> bool:
-    return cell.training.steps >= COMPILED_FROM_STEPS and can_compile(cell.training.device)
 
 
 def _cannot_be_trained(error: Exception) -> str:
@@ -269,7 +263,7 @@ def _check_first_block(cell: Cell, seeds: range) -> None:
     first = seeds[0] - seeds[0] % size
     chunk = range(first, first + size)
     try:
-        runs = population(cell, chunk, _is_compiled(cell))
+        runs = population(cell, chunk, is_compiled(cell))
     except CompileError:  # training goes without, too, and says so
         runs = population(cell, chunk)
     runs.advance()

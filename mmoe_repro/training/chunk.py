@@ -74,14 +74,19 @@ def open_store(results: Path, cell: Cell) -> CellStore:
 
     def made_with() -> dict[str, Any]:
         size = CHUNK_SIZE[cell.training.device]
-        return {"chunk_size": size, "compiled": _pays_off(cell), "versions": versions()}
+        return {"chunk_size": size, "compiled": is_compiled(cell), "versions": versions()}
 
     return CellStore(results, cell, made_with)
 
 
-def _pays_off(cell: Cell) -> bool:
-    """Whether to compile: it takes seconds, which short training does not win back."""
-    return cell.training.steps >= COMPILED_FROM_STEPS and can_compile(cell.training.device)
+def is_long(cell: Cell) -> bool:
+    """Whether a cell's training wins back the seconds that compiling takes."""
+    return cell.training.steps >= COMPILED_FROM_STEPS
+
+
+def is_compiled(cell: Cell) -> bool:
+    """Whether a cell's training is compiled: where that pays off and can be done."""
+    return is_long(cell) and can_compile(cell.training.device)
 
 
 def population(cell: Cell, seeds: range, compiled: bool = False, dtype: torch.dtype = torch.float32) -> Population:
@@ -114,7 +119,7 @@ def train_unstored(cell: Cell, seeds: range, stopping: Callable[[], bool]) -> Po
         Stopped: `stopping` said so.
     """
     try:
-        runs = population(cell, seeds, _pays_off(cell))
+        runs = population(cell, seeds, is_compiled(cell))
     except CompileError:  # as with Shared-Bottom without biases at batch 1
         runs = population(cell, seeds)
     while not runs.finished:

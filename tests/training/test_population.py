@@ -55,7 +55,7 @@ def small(model):
 without_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 without_compiler = pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
 both_ways = pytest.mark.parametrize(
-    "compiled", [False, pytest.param(True, marks=without_compiler)], ids=["traced", "compiled"]
+    "compiled", [False, pytest.param(True, marks=[without_compiler, pytest.mark.slow])], ids=["traced", "compiled"]
 )
 
 
