@@ -8,11 +8,11 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -29,7 +29,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written to; what was there stays.
     """
-    _write(path, content, os.replace)
+    with writing(path) as file:
+        file.write(content)
 
 
 def write_once(path: Path, content: bytes) -> None:
@@ -38,17 +39,19 @@ def write_once(path: Path, content: bytes) -> None:
     Raises:
         OSError: as of `write_atomically`.
     """
+    with writing(path, _link) as file:
+        file.write(content)
 
-    def move(draft: Path, path: Path) -> None:
-        try:
-            os.link(draft, path)  # fails where there is a file, on network file systems, too
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links, where the last one wins
-            os.replace(draft, path)
-        draft.unlink(missing_ok=True)
 
-    _write(path, content, move)
+def _link(draft: Path, path: Path) -> None:
+    """Make a draft the file of `path` unless there is one."""
+    try:
+        os.link(draft, path)  # fails where there is a file, on network file systems, too
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links, where the last one wins
+        os.replace(draft, path)
+    draft.unlink(missing_ok=True)
 
 
 def check_locks(folder: Path) -> None:
@@ -69,20 +72,30 @@ def check_locks(folder: Path) -> None:
             raise UsageError(f"{folder}: {reason}; mount it with locks, or work in a folder elsewhere") from None
 
 
-def _write(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> None:
+@contextmanager
+def writing(path: Path, move: Callable[[Path, Path], object] = Path.replace) -> Iterator[IO[bytes]]:
+    """Write `path` piece by piece, so that the file is whole, at the end of the block, or as it was.
+
+    Args:
+        path: of the file.
+        move: makes the draft, which the pieces go to, the file.
+
+    Raises:
+        OSError: as of `write_atomically`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Machines that share a folder have the same process numbers.
     draft = path.with_name(f"{path.name}.{socket.gethostname()}.{uuid.uuid4().hex}.draft")
     try:
         with open(draft, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         move(draft, path)
     except BaseException as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # a full disk names no file
+        if isinstance(error, OSError) and error.filename in (None, str(draft)):  # a full disk names no file
+            error.filename, error.filename2 = str(path), None
         raise
     _sync(path.parent)
     for left in path.parent.glob("*.draft"):
@@ -174,10 +187,19 @@ def read_table(path: Path, columns: Iterable[str], **options: Any) -> pd.DataFra
         if int(pd.__version__.partition(".")[0]) < 3 and "dtype" not in options:
             options["float_precision"] = "round_trip"  # as later releases always do
         table = pd.read_csv(io.StringIO(read_text(path)), **options)
-    lacking = [column for column in columns if column not in table]
-    if lacking:
-        raise ValueError(f"it has no column {lacking[0]}")
+    require_columns(columns, table)
     return table
+
+
+def require_columns(columns: Iterable[str], table: Container[str]) -> None:
+    """Refuse a table that lacks one of these columns.
+
+    Raises:
+        ValueError: with the first that it lacks.
+    """
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"it has no column {column}")
 
 
 def write_settings(path: Path, settings: Any, opening: str = "") -> None:
