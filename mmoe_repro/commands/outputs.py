@@ -12,8 +12,8 @@ from mmoe_repro.findings.verdicts import keys_apart
 from mmoe_repro.runs.files import write_atomically, write_table
 from mmoe_repro.runs.results import write_manifest
 from mmoe_repro.text import latex
-from mmoe_repro.views.figures import pictures_of
 from mmoe_repro.views.page import render
+from mmoe_repro.views.panels import Picture
 from mmoe_repro.views.tables import losses_markdown, losses_shown, verdicts_markdown, verdicts_shown
 
 #: This many groups of cells of another folder have a column of their own.
@@ -27,20 +27,22 @@ def write_losses(results: Path, findings: Findings) -> None:
     write_manifest(results)
 
 
-def write_figures(results: Path, findings: Findings) -> list[Path]:
+def write_figures(results: Path, pictures: Mapping[str, Picture]) -> list[Path]:
     """Draw the sweep's figures that are not there yet; return the PNG files."""
     from mmoe_repro.views import matplotlib_renderer  # a third of a second, which a page does without
 
-    keep = () if len(findings.swept.curves) else ("curves",)  # of which the folder has lost the table
-    return matplotlib_renderer.save(results / "figures", pictures_of(findings), keep)
+    return matplotlib_renderer.save(results / "figures", pictures)
 
 
-def write_verdicts(results: Path, findings: Findings, beside: Mapping[str, Mapping[str, str]]) -> None:
+def write_verdicts(
+    results: Path, findings: Findings, pictures: Mapping[str, Picture], beside: Mapping[str, Mapping[str, str]]
+) -> None:
     """Write `verdicts.csv`, `verdicts.md`, `trainability.csv`, `joint_outcomes.csv` and `report.html`.
 
     Args:
         results: the sweep's folder.
         findings: what it says.
+        pictures: of it.
         beside: verdicts of other folders to show on the page, by heading and claim.
     """
     write_table(results / "verdicts.csv", findings.verdicts)
@@ -51,7 +53,7 @@ def write_verdicts(results: Path, findings: Findings, beside: Mapping[str, Mappi
             (results / f"{name}.csv").unlink(missing_ok=True)  # of an earlier command
         else:
             write_table(results / f"{name}.csv", table)
-    write_atomically(results / "report.html", render(findings, beside).encode())
+    write_atomically(results / "report.html", render(findings, pictures, beside).encode())
 
 
 def write_latex(results: Path, findings: Findings) -> list[Path]:

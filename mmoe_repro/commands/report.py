@@ -13,6 +13,7 @@ from mmoe_repro.errors import UsageError, nearest
 from mmoe_repro.findings.sweep_findings import find
 from mmoe_repro.runs.results import read_sweep, read_verdicts
 from mmoe_repro.settings.claims import read_claims
+from mmoe_repro.views.figures import pictures_of
 from mmoe_repro.views.tables import verdicts_text
 
 _VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
@@ -40,7 +41,7 @@ def run(config: DictConfig, hydra: Any) -> int:
     swept = read_sweep(results)
     beside = _beside(config.beside)
     findings = find(swept, claims)
-    write_verdicts(results, findings, beside)
+    write_verdicts(results, findings, pictures_of(findings), beside)
     table = findings.verdicts
     print(verdicts_text(table, swept.command))
     page = results / "report.html"

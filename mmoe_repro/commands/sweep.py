@@ -286,6 +286,7 @@ def _write(jobs: Sequence[Job], stores: dict[str, CellStore], command: list[str]
     from mmoe_repro.commands.outputs import write_figures, write_losses, write_verdicts
     from mmoe_repro.findings.answer import about_the_paper
     from mmoe_repro.findings.sweep_findings import find
+    from mmoe_repro.views.figures import pictures_of
     from mmoe_repro.views.tables import answer_text, losses_text, verdicts_text
 
     results, paper_loss = jobs[0].results, jobs[0].paper_loss
@@ -303,10 +304,11 @@ def _write(jobs: Sequence[Job], stores: dict[str, CellStore], command: list[str]
     if paper_loss != 1:
         print(f"A loss of the paper is taken to be {paper_loss:g} of these squared errors (paper_loss)\n")
     print(verdicts_text(findings.verdicts, command), flush=True)  # to be read while figures are drawn
-    write_verdicts(results, findings, {})
+    pictures = pictures_of(findings)
+    write_verdicts(results, findings, pictures, {})
     drawn: list[Path] = []
     try:
-        drawn = write_figures(results, findings)
+        drawn = write_figures(results, pictures)
     except DrawingError as error:
         _planned().failures.append(str(error))
     _print_files(findings.losses, drawn, results)

@@ -62,7 +62,7 @@ _KEPT = "\x00"
 _LETTERS_UP = 22
 
 
-def save(folder: Path, pictures: Mapping[str, Picture], keep: Sequence[str] = ()) -> list[Path]:
+def save(folder: Path, pictures: Mapping[str, Picture]) -> list[Path]:
     """Draw pictures in the program's style, each as PNG and SVG, and remove those of an earlier command.
 
     Files that are of the same picture already stay as they are.
@@ -70,7 +70,6 @@ def save(folder: Path, pictures: Mapping[str, Picture], keep: Sequence[str] = ()
     Args:
         folder: where they go.
         pictures: by file name, without its ending; one of too many panels becomes `name`, `name_2` and so on.
-        keep: names whose files stay though there is no such picture.
 
     Returns:
         the PNG files.
@@ -94,7 +93,7 @@ def save(folder: Path, pictures: Mapping[str, Picture], keep: Sequence[str] = ()
             write_atomically(path, drawn[path.suffix])
     drawn_now = [name for name in files if name not in failed]
     for path in [*folder.glob("*.png"), *folder.glob("*.svg")]:
-        if path.stem not in drawn_now and re.sub(r"_\d+$", "", path.stem) not in keep:
+        if path.stem not in drawn_now:
             path.unlink()
     if failed:
         reasons = "; ".join(f"{name} ({reason})" for name, reason in failed.items())

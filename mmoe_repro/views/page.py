@@ -20,7 +20,7 @@ from mmoe_repro.names import name_of, readable
 from mmoe_repro.runs.results import SweptCell
 from mmoe_repro.settings.cell import flat
 from mmoe_repro.views import figures, svg_renderer
-from mmoe_repro.views.panels import in_files
+from mmoe_repro.views.panels import Picture, in_files
 from mmoe_repro.views.style import Series, series_of
 from mmoe_repro.views.tables import Table, adding, lacks_cells, losses_shown
 
@@ -30,18 +30,18 @@ _FILES = ("losses.csv", "losses.md", "verdicts.csv", "verdicts.md", "runs.parque
 _BOUNDS = ("ratio", "factor", "margin", "excess", "quantile")
 
 
-def render(findings: Findings, beside: Mapping[str, Mapping[str, str]]) -> str:
+def render(findings: Findings, pictures: Mapping[str, Picture], beside: Mapping[str, Mapping[str, str]]) -> str:
     """The page of a sweep.
 
     Args:
         findings: what it says.
+        pictures: of it, by the names of their files.
         beside: verdicts of other folders, by heading and claim.
     """
     swept, claims = findings.swept, findings.claims
     shared, settings = _settings(swept.cells)
     fewest = int(findings.runs.groupby("cell").size().min()) if len(findings.runs) else 0
     untested = lacks_cells(findings.verdicts)
-    pictures = figures.pictures_of(findings)
     names = [f"figures/{file}.png" for name, one in pictures.items() for file in in_files(name, one)]
     return render_template(
         "page.html",

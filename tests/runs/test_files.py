@@ -21,6 +21,7 @@ from mmoe_repro.recovery import search
 from mmoe_repro.runs.files import write_atomically
 from mmoe_repro.runs.results import read_losses, read_sweep, read_verdicts, write_sweep
 from mmoe_repro.settings.schema import folder
+from mmoe_repro.views.figures import pictures_of
 
 CLAIMS = yaml.safe_load((folder() / "claims/paper.yaml").read_text())
 
@@ -36,7 +37,7 @@ def whole(tmp_path_factory):
     write_sweep(results, swept)
     found = find(swept, CLAIMS)
     write_losses(results, found)
-    write_verdicts(results, found, {})
+    write_verdicts(results, found, pictures_of(found), {})
     search.open_study(results / "search.db", 0)
     for name, columns in (
         ("laws.csv", ("law", "sines", "plausible")),

@@ -252,9 +252,10 @@ def test_a_figure_says_what_it_is_of():
 
 def test_a_law_without_a_correlation_is_drawn_and_told(tmp_path):
     swept = [swept_cell(model, "mine", None) for model in MODELS]
-    found = pictures(swept, some(swept))
+    findings = find(made_up_sweep(swept, some(swept)), CLAIMS)
+    found = pictures_of(findings)
     assert {panel.title for panel in found["curves"].panels} == {"all runs"}
-    text = page.render(find(made_up_sweep(swept, some(swept)), CLAIMS), {})
+    text = page.render(findings, found, {})
     assert not re.search(r"\bnan\b", text) and "Does the MMoE paper hold" not in text
 
 
@@ -269,10 +270,15 @@ def test_one_to_four_runs_of_any_losses_become_figures_and_a_page_without_a_warn
     @given(any_losses(len(grid)))
     def check(of_cells):
         findings = find(made_up_sweep(grid, of_cells), CLAIMS)
-        for picture in pictures_of(findings).values():
+        found = pictures_of(findings)
+        for picture in found.values():
             for panel in picture.panels:
                 svg_renderer.draw(panel)
-        for text in (page.render(findings, {}), losses_text(findings.losses), verdicts_text(findings.verdicts, ["x"])):
+        for text in (
+            page.render(findings, found, {}),
+            losses_text(findings.losses),
+            verdicts_text(findings.verdicts, ["x"]),
+        ):
             assert not re.search(r"\bnan\b", text)
 
     check()

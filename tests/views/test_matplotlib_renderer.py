@@ -150,13 +150,13 @@ def test_only_what_changed_is_drawn_again(tmp_path, monkeypatch):
     draw = matplotlib_renderer.draw
     monkeypatch.setattr(matplotlib_renderer, "draw", lambda picture: drawn.append(picture.title) or draw(picture))
 
-    def save(*titles, keep=()):
+    def save(*titles):
         """Save pictures of these titles, made anew, and say which were drawn."""
         drawn.clear()
         axis = Axis("", 0, 1)
         marks = [Line(np.arange(2.0), np.arange(2.0), Style("#123456"))]
         made = {title[0]: Picture(title, "", "", [Panel("", axis, axis, marks)], 1) for title in titles}
-        matplotlib_renderer.save(tmp_path, made, keep)
+        matplotlib_renderer.save(tmp_path, made)
         return drawn
 
     assert save("a", "b") == ["a", "b"]
@@ -167,10 +167,3 @@ def test_only_what_changed_is_drawn_again(tmp_path, monkeypatch):
     monkeypatch.setattr(matplotlib_renderer, "_drawn_by", lambda: ("another version",))
     assert save("a") == ["a"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg"], "b is of an earlier command"
-
-
-def test_pictures_whose_table_is_gone_are_kept_if_asked(tmp_path):
-    for name in ("curves", "curves_2", "spread"):
-        (tmp_path / f"{name}.png").touch()
-    matplotlib_renderer.save(tmp_path, {}, keep=("curves",))
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["curves", "curves_2"]

@@ -26,6 +26,7 @@ from mmoe_repro.settings.cell import Law
 from mmoe_repro.settings.claims import read_claims
 from mmoe_repro.settings.schema import folder
 from mmoe_repro.views import page
+from mmoe_repro.views.figures import pictures_of
 from mmoe_repro.views.tables import losses_markdown, verdicts_markdown
 
 RUNS = 20
@@ -87,7 +88,8 @@ def written(tmp_path):
             paper_loss,
         )
         path = tmp_path / "report.html"
-        path.write_text(page.render(find(swept, claims), others or {}))
+        findings = find(swept, claims)
+        path.write_text(page.render(findings, pictures_of(findings), others or {}))
         return path, path.read_text()
 
     return write
@@ -372,7 +374,7 @@ def test_no_text_of_a_folder_becomes_markup():
     claims = yaml.safe_load((folder() / "claims/paper.yaml").read_text())
     claims |= {name: {**claim, "says": hostile} for name, claim in claims.items() if isinstance(claim, dict)}
     findings = find(swept, claims)
-    rendered = page.render(findings, {hostile: {"C1": hostile}})
+    rendered = page.render(findings, pictures_of(findings), {hostile: {"C1": hostile}})
     assert "alert(1)" in rendered and rendered.count("<script") == 1, "its own"
     for text in (losses_markdown(findings.losses), verdicts_markdown(findings.verdicts, swept.command)):
         outside_code = re.sub(r"(`+) .*? \1", "", text)
