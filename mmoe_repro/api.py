@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from mmoe_repro.jobs.checks import check_jobs
 from mmoe_repro.jobs.from_config import read_job
 from mmoe_repro.processes import one_thread
-from mmoe_repro.runs.results import gather, merge, read_losses, read_sweep, read_verdicts
+from mmoe_repro.runs.results import gather, merge, read_curves, read_losses, read_sweep, read_verdicts
 from mmoe_repro.settings.schema import folder, register
 from mmoe_repro.training.chunk import open_store, train_chunk, versions
 
@@ -51,7 +51,7 @@ def load(results: str | PathLike[str]) -> Tables:
     """
     where = Path(results)
     swept = read_sweep(where)
-    return Tables(swept.runs, swept.curves, read_losses(where), read_verdicts(where))
+    return Tables(swept.runs, read_curves(where), read_losses(where), read_verdicts(where))
 
 
 class _Silent:
@@ -96,8 +96,8 @@ def train(*overrides: str, config_dir: str | PathLike[str] | None = None) -> Tra
         for chunk in store.chunks(job.seeds):
             train_chunk(store, job.cell, chunk, _Silent())
         stores = {job.cell.identity: store}
-        swept, _ = gather(merge([job]), stores, job.results.name, ["mmoe_repro.train"], versions(), job.paper_loss)
-    return Trained(swept.runs, swept.curves)
+        swept, _ = gather(merge([job]), stores, job.results, ["mmoe_repro.train"], versions(), job.paper_loss)
+        return Trained(swept.runs, read_curves(job.results))
 
 
 def _plain(choices: Mapping[str, str]) -> dict[str, str]:

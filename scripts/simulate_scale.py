@@ -3,11 +3,11 @@
     python scripts/simulate_scale.py                           100,000 runs of 100 cells, in a few minutes
     python scripts/simulate_scale.py --cells 20 --runs 200     a look
 
-Each phase is in a process of its own: its seconds, and the most memory that it had.
+Each phase is in a process of its own: its seconds of processor time, and the most memory that it had.
 
 - `plan`: compose and check the settings of all cells, open their stores, find what is missing, share it out to jobs.
 - `list`: look once which of the chunks are stored, as the progress bar does.
-- `merge`: put the stored runs together and write the tables.
+- `merge`: compose the settings again, put the stored runs together and write the tables.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from hydra import compose, initialize_config_dir
 
 from mmoe_repro.jobs import units
@@ -91,16 +92,17 @@ def listing(results: Path, cells: int, runs: int) -> str:
 
 def merging(results: Path, cells: int, runs: int) -> str:
     planned = jobs(results, cells, runs)
-    swept, missing = gather(merge(planned), opened(planned), results.name, [], {}, 1.0)
+    swept, missing = gather(merge(planned), opened(planned), results, [], {}, 1.0)
     write_sweep(results, swept)
     size = sum(path.stat().st_size for path in results.glob("*.parquet"))
-    return f"{len(swept.curves):,} rows of curves, {missing} runs are missing, tables of {size / 1e6:.0f} MB"
+    curves = pq.read_metadata(results / "curves.parquet").num_rows
+    return f"{curves:,} rows of curves, {missing} runs are missing, tables of {size / 1e6:.0f} MB"
 
 
 def measured(phase: str, results: Path, cells: int, runs: int) -> str:
-    started = time.monotonic()
+    started = time.process_time()
     says = {"plan": plan, "list": listing, "merge": merging}[phase](results, cells, runs)
-    seconds, memory = time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    seconds, memory = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return f"{phase:6}{seconds:7.1f} s  {memory:5.2f} GB  {says}"
 
 

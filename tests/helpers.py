@@ -14,6 +14,7 @@ from mmoe_repro.data.normals import normals
 from mmoe_repro.data.seeds import derived
 from mmoe_repro.data.streams import Streams
 from mmoe_repro.jobs.from_config import read_cell
+from mmoe_repro.runs.curves import mean_curves
 from mmoe_repro.runs.results import Swept, SweptCell
 from mmoe_repro.settings.cell import Law, Option
 from mmoe_repro.settings.schema import folder, register
@@ -163,7 +164,7 @@ def made_up_sweep(cells, losses, steps=(0, 5000, 9900), paper_loss=1.0, **column
         cells: of it.
         losses: of the runs of each cell `(cells, runs)`, the same at every step; one that is not finite is of a run
             that diverged. Models named `…moe` have four gates.
-        steps: of the curves.
+        steps: of the mean curves.
         paper_loss: how many squared errors a loss of the paper is.
         columns: of `runs.parquet`, instead of the ones made up.
     """
@@ -187,7 +188,8 @@ def made_up_sweep(cells, losses, steps=(0, 5000, 9900), paper_loss=1.0, **column
             if cell.model.name.endswith("moe"):
                 gate_rows += [{**keys, "expert": expert, "weight": 0.25} for expert in range(1, 5)]
     runs, curves, gates = (pd.DataFrame(rows) for rows in (run_rows, curve_rows, gate_rows))
-    return Swept("mine", cells, runs, curves, gates, pd.DataFrame(), ["mmoe-repro", "sweep"], {}, paper_loss)
+    means = mean_curves(curves)
+    return Swept("mine", cells, runs, means, gates, pd.DataFrame(), ["mmoe-repro", "sweep"], {}, paper_loss)
 
 
 def batches(law, seed, batch, dtype=torch.float64):

@@ -9,6 +9,7 @@ import pandas as pd
 from mmoe_repro.errors import UsageError
 from mmoe_repro.findings.sweep_findings import Findings
 from mmoe_repro.findings.verdicts import keys_apart
+from mmoe_repro.runs.curves import curves_by_cell, mean_curves
 from mmoe_repro.runs.files import write_atomically, write_table
 from mmoe_repro.runs.results import write_manifest
 from mmoe_repro.text import latex
@@ -74,17 +75,17 @@ def write_tensorboard(results: Path, findings: Findings) -> list[Path]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError("formats=[tensorboard]: pip install tensorboard, which writes its files") from None
-    swept, folder = findings.swept, results / "tensorboard"
-    if swept.curves.empty:
-        raise UsageError(f"formats=[tensorboard]: there is no {results / 'curves.parquet'}")
+    path, folder = results / "curves.parquet", results / "tensorboard"
+    if not path.exists():
+        raise UsageError(f"formats=[tensorboard]: there is no {path}")
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier command, whose curves would be drawn, too
-    diverged = swept.runs.set_index(["cell", "seed", "task"])["diverged"]
-    curves = swept.curves.join(diverged, ["cell", "seed", "task"]).query("not diverged")
-    means = curves.groupby(["cell", "task", "step"], as_index=False)["loss"].mean()
-    for cell, of_cell in means.groupby("cell"):
-        with SummaryWriter(folder / str(cell)) as writer:
-            for task, step, loss in of_cell[["task", "step", "loss"]].itertuples(index=False):
-                writer.add_scalar(f"mean loss of task {task}", loss, step)
+    diverged = findings.swept.runs.set_index(["cell", "seed", "task"])["diverged"]
+    for curves in curves_by_cell(path):
+        kept = curves.join(diverged, ["cell", "seed", "task"]).query("not diverged")
+        for cell, of_cell in mean_curves(kept).groupby("cell"):  # none where all runs diverged
+            with SummaryWriter(folder / str(cell)) as writer:
+                for task, step, loss in of_cell[["task", "step", "mean"]].itertuples(index=False):
+                    writer.add_scalar(f"mean loss of task {task}", loss, step)
     return [folder]
 
 

@@ -196,8 +196,8 @@ def _refused_rates(jobs: Sequence[Job], stores: dict[str, CellStore]) -> set[str
     """The cells whose learning rate the tuning runs do not choose; none of those that lack tuning runs."""
     from mmoe_repro.findings.losses import choose_rates  # brings pandas, which composing a job does without
 
-    cells = merge(jobs)
-    swept, _ = gather(cells, stores, "", [], {}, 1.0)
+    cells = merge([replace(job, seeds=range(0)) for job in jobs])
+    swept, _ = gather(cells, stores, jobs[0].results, [], {}, 1.0)
     return {cell for cell, chosen in choose_rates(cells, swept.tuning).items() if chosen is False}
 
 
@@ -291,7 +291,7 @@ def _write(jobs: Sequence[Job], stores: dict[str, CellStore], command: list[str]
 
     results, paper_loss = jobs[0].results, jobs[0].paper_loss
     environment = {**versions(), "platform": platform.platform(), "cores": cores(), "date": date.today().isoformat()}
-    swept, missing = gather(merge(jobs), stores, results.name, command, environment, paper_loss)
+    swept, missing = gather(merge(jobs), stores, results, command, environment, paper_loss)
     if not swept.cells:
         return missing
     if len(processors := swept.environment.get("processors", [])) > 1:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mmoe_repro.recovery import search
 from mmoe_repro.recovery.score import WINDOW, Curve, Readout, name, read
+from mmoe_repro.runs.curves import mean_curves
 from mmoe_repro.views import figures
 from mmoe_repro.views.panels import Axis, Panel, Picture, Points, Style, log_axis
 from mmoe_repro.views.style import NEUTRAL, OURS, Series, style_of
@@ -104,6 +105,6 @@ def beside_the_paper(losses: Mapping[Curve, np.ndarray], readout: Readout) -> di
         curves.append(pd.DataFrame({**of_run, "step": steps, "loss": as_read.ravel()}))
         runs.append(pd.DataFrame({**of_run, "final_loss": as_read[:, -1], "live_units": np.nan}))
     of_figure5 = [replace(one, variant="") for one in series if one.paper_figure == "figure4"]
-    all_curves = figures.curves(series, pd.concat(curves, ignore_index=True), 1.0)
+    all_curves = figures.curves(series, mean_curves(pd.concat(curves, ignore_index=True)), 1.0)
     assert all_curves is not None
     return {"curves": all_curves, "histograms": figures.histograms(of_figure5, pd.concat(runs, ignore_index=True), 1.0)}

@@ -3,17 +3,20 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow
 import yaml
 from hydra.utils import instantiate
 
 from mmoe_repro.errors import UsageError
+from mmoe_repro.runs.curves import COLUMNS, curves_by_cell, mean_curves, writing_curves
 from mmoe_repro.runs.files import (
     checksum,
     read_table,
@@ -29,15 +32,14 @@ from mmoe_repro.settings.job import Job
 
 _OUTCOMES = ["initial_loss", "final_loss", "test_loss", "diverged", "stuck", "dead_units"]
 _OUTCOMES += ["gate_entropy", "gate_divergence", "experts_used", "seconds"]
-#: Tables of a sweep, and columns that every version of them has.
+#: Tables of a sweep, curves aside, and columns that every version of them has.
 _TABLES = {
     "runs": ("cell", "model", "seed", "task", "final_loss", "test_loss", "diverged", "stuck"),
-    "curves": ("cell", "seed", "task", "step", "loss"),
     "gates": ("cell", "seed", "task", "expert", "weight"),
     "tuning": ("cell", "seed", "task", "test_loss", "diverged"),
 }
 #: Files that say what a sweep came to, which nothing but the sweep writes.
-_SWEEPS_OWN = ("config.yaml", "environment.json", "losses.csv", *(f"{name}.parquet" for name in _TABLES))
+_SWEEPS_OWN = ("config.yaml", "environment.json", "losses.csv", *(f"{name}.parquet" for name in (*_TABLES, "curves")))
 #: What brings a sweep's files back.
 AGAIN = "repeat the sweep's command: it trains nothing anew and writes its tables again"
 #: Overrides that have a column of their own, or that do not make another cell.
@@ -81,7 +83,8 @@ class Swept:
     Attributes:
         name: of its folder.
         cells: those of which there is at least one finished run.
-        runs, curves, gates, tuning: `runs.parquet` and so on; no rows where there is no such file.
+        runs, gates, tuning: `runs.parquet` and so on; no rows where there is no such file.
+        mean_curves: of `curves.parquet`, as `curves.mean_curves` gives them; no rows where there is no such file.
         command: that repeats the sweep.
         environment: versions and the like.
         paper_loss: how many squared errors a loss of the paper is taken to be.
@@ -90,7 +93,7 @@ class Swept:
     name: str
     cells: Sequence[SweptCell]
     runs: pd.DataFrame
-    curves: pd.DataFrame
+    mean_curves: pd.DataFrame
     gates: pd.DataFrame
     tuning: pd.DataFrame
     command: Sequence[str]
@@ -168,9 +171,11 @@ def gates_table(cell: SweptCell, stored: pd.DataFrame) -> pd.DataFrame:
 
 def _entries(stored: pd.DataFrame, column: str, number: str, value: str) -> pd.DataFrame:
     """A row per run, task and entry of a column of lists, with the entry's number, from 0, and its value."""
-    table = stored.reindex(columns=["seed", "task", column]).explode(column, ignore_index=True)
-    table = table.rename(columns={column: value}).astype({value: "float32"})
-    table.insert(2, number, table.groupby(["seed", "task"]).cumcount())
+    lists = stored.reindex(columns=[column])[column].map(np.atleast_1d)  # NaN where an earlier version stored none
+    sizes = lists.map(len).to_numpy()
+    table = stored[["seed", "task"]].loc[stored.index.repeat(sizes)].reset_index(drop=True)
+    table[number] = np.arange(len(table)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    table[value] = np.concatenate(lists.to_list()).astype("float32")
     return table
 
 
@@ -184,47 +189,74 @@ def _with_keys(cell: SweptCell, table: pd.DataFrame) -> pd.DataFrame:
 def gather(
     cells: Sequence[SweptCell],
     stores: Mapping[str, CellStore],
-    name: str,
+    results: Path,
     command: Sequence[str],
     environment: Mapping[str, Any],
     paper_loss: float,
 ) -> tuple[Swept, int]:
-    """Put the stored runs of a sweep's cells together.
+    """Put the stored runs of a sweep's cells together, and write their curves to `curves.parquet` on the way.
 
     Args:
         cells: of the sweep.
         stores: theirs, by identity.
-        name: of its folder.
+        results: its folder.
         command: that repeats it.
         environment: versions and the like; the kinds of processor that trained the runs are added.
         paper_loss: how many squared errors a loss of the paper is.
 
     Returns:
         the sweep as far as it is stored, and how many runs are missing.
+
+    Raises:
+        OSError: the curves cannot be written.
     """
-    found: dict[str, list[pd.DataFrame]] = {"runs": [], "curves": [], "gates": [], "tuning": []}
+    found: dict[str, list[pd.DataFrame]] = {"runs": [], "mean_curves": [], "gates": [], "tuning": []}
     missing, kept = 0, []
     processors: set[str] = set()
-    for cell in cells:
-        store = stores[cell.identity]
-        stored, without = load(store, cell.seeds)
-        tuned, without_tuning = load(store, cell.tuning_seeds)
-        missing += len(without) + len(without_tuning)
-        for table in (stored, tuned):
-            processors.update(table.get("processor", pd.Series()).dropna())  # an earlier version stored none
-        if not tuned.empty:
-            found["tuning"].append(runs_table(cell, tuned))
-        if stored.empty:
-            continue
-        kept.append(replace(cell, label_pearson=label_pearson(cell.data)))
-        found["runs"].append(runs_table(cell, stored))
-        found["curves"].append(curves_table(cell, stored))
-        found["gates"].append(gates_table(cell, stored))
+    with _writing_curves(results, [cell for cell in cells if _has_runs(cell, stores[cell.identity])]) as write_curves:
+        for cell in cells:
+            store = stores[cell.identity]
+            stored, without = load(store, cell.seeds)
+            tuned, without_tuning = load(store, cell.tuning_seeds)
+            missing += len(without) + len(without_tuning)
+            for table in (stored, tuned):
+                processors.update(table.get("processor", pd.Series()).dropna())  # an earlier version stored none
+            if not tuned.empty:
+                found["tuning"].append(runs_table(cell, tuned))
+            if stored.empty:
+                continue
+            kept.append(replace(cell, label_pearson=label_pearson(cell.data)))
+            found["runs"].append(runs_table(cell, stored))
+            curves = curves_table(cell, stored)
+            write_curves(curves)
+            found["mean_curves"].append(mean_curves(curves))
+            found["gates"].append(gates_table(cell, stored))
     tables = {key: pd.concat(of, ignore_index=True) if of else pd.DataFrame() for key, of in found.items()}
     if processors:
         environment = {**environment, "processors": sorted(processors)}
-    swept = Swept(name=name, cells=kept, command=command, environment=environment, paper_loss=paper_loss, **tables)
+    swept = Swept(
+        name=results.name, cells=kept, command=command, environment=environment, paper_loss=paper_loss, **tables
+    )
     return swept, missing
+
+
+def _has_runs(cell: SweptCell, store: CellStore) -> bool:
+    """Whether a chunk with some of the seeds asked for is stored."""
+    return not store.finished().keys().isdisjoint(store.chunks(cell.seeds))
+
+
+def _writing_curves(
+    results: Path, cells: Sequence[SweptCell]
+) -> AbstractContextManager[Callable[[pd.DataFrame], None]]:
+    """Write the curves of cells one after the other; nothing where there are none.
+
+    The keys of all decide the types of the columns, so they have to be known before the first is written.
+    """
+    if not cells:
+        return nullcontext(lambda rows: None)
+    row = pd.DataFrame({"seed": [0], "task": [0], "step": [0], "loss": np.zeros(1, "float32")})
+    like = pd.concat([_with_keys(cell, row.copy()) for cell in cells], ignore_index=True)
+    return writing_curves(results / "curves.parquet", like)
 
 
 def label_pearson(law: Law) -> float:
@@ -236,7 +268,7 @@ def label_pearson(law: Law) -> float:
 
 
 def write_sweep(results: Path, swept: Swept) -> None:
-    """Leave a sweep's tables and its record in a folder, which `read_sweep` reads."""
+    """Leave a sweep's tables, curves aside, and its record in a folder, which `read_sweep` reads."""
     for name in _TABLES:
         table, path = getattr(swept, name), results / f"{name}.parquet"
         if table.empty:
@@ -287,6 +319,9 @@ def read_sweep(results: Path) -> Swept:
         path = results / f"{name}.parquet"
         with reading(path, AGAIN):
             tables[name] = read_table(path, columns) if path.exists() else pd.DataFrame()
+    curves = results / "curves.parquet"
+    with reading(curves, AGAIN):
+        means = [mean_curves(of_cell) for of_cell in curves_by_cell(curves)] if curves.exists() else []
     with reading(environment, AGAIN):
         versions = dict(json.loads(read_text(environment)))
     if {cell.identity for cell in cells} != set(tables["runs"]["cell"]):
@@ -294,6 +329,7 @@ def read_sweep(results: Path) -> Swept:
     return Swept(
         name=results.name,
         cells=_with_label_pearson(cells, results / "losses.csv"),
+        mean_curves=pd.concat(means, ignore_index=True) if means else pd.DataFrame(),
         **tables,
         command=command,
         environment=versions,
@@ -313,6 +349,17 @@ def _with_label_pearson(cells: Sequence[SweptCell], losses: Path) -> list[SweptC
         pearson = rows["label_pearson"].iloc[0] if len(rows) else math.nan
         found.append(replace(cell, label_pearson=float(pearson)) if math.isnan(cell.label_pearson) else cell)
     return found
+
+
+def read_curves(results: Path) -> pd.DataFrame:
+    """The `curves.parquet` of a sweep's folder, whole; no rows where there is none.
+
+    Raises:
+        UsageError: it is damaged, or another program's.
+    """
+    path = results / "curves.parquet"
+    with reading(path, AGAIN):
+        return read_table(path, COLUMNS) if path.exists() else pd.DataFrame()
 
 
 def read_losses(results: Path) -> pd.DataFrame:

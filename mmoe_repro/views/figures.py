@@ -63,7 +63,7 @@ def pictures_of(findings: Findings) -> dict[str, Picture]:
     swept, runs = findings.swept, findings.runs
     series = series_of(swept.cells, findings.chosen)
     found = {
-        "curves": curves(series, swept.curves, swept.paper_loss),
+        "curves": curves(series, swept.mean_curves, swept.paper_loss),
         "histograms": histograms(series, runs, swept.paper_loss),
         "spread": spread(series, findings.losses, swept.paper_loss),
         "correlation": correlation(series, findings.losses, swept.paper_loss),
@@ -137,26 +137,25 @@ def _has_many(series: Sequence[Series]) -> bool:
 # -- learning curves -----------------------------------------------------------------------------
 
 
-def curves(series: Sequence[Series], losses: pd.DataFrame, paper_loss: float) -> Picture | None:
+def curves(series: Sequence[Series], means: pd.DataFrame, paper_loss: float) -> Picture | None:
     """Mean loss of task 1 against the step, with the paper's Figure 3 or 4; None without curves.
 
     A row of panels for each setting, a panel for each correlation; of more than `OVERLAID` models a panel for each.
 
     Args:
         series: what to show.
-        losses: `curves.parquet`; may have no rows.
+        means: as `runs.curves.mean_curves` gives them; may have no rows.
         paper_loss: how many squared errors a loss of the paper is.
     """
     cells = [cell for one in series for cell in one.cells.values()]
-    if len(losses):
-        losses = losses[(losses["task"] == 1) & losses["loss"].notna() & losses["cell"].isin(cells)]
-    if not len(losses):
+    if len(means):
+        means = means[(means["task"] == 1) & means["mean"].notna() & means["cell"].isin(cells)]
+    if not len(means):
         return None
-    grouped = losses.groupby(["cell", "step"])["loss"]
-    stats = pd.DataFrame({"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9)})
+    stats = means.set_index(["cell", "step"])
     known = set(stats.index.get_level_values("cell"))
     series = [one for one in series if known & set(one.cells.values())]
-    x = Axis("training step", 0, 1.02 * max(float(losses["step"].max()), 1.0))
+    x = Axis("training step", 0, 1.02 * max(float(means["step"].max()), 1.0))
     theirs = {
         (figure, model, p): curve[curve["step"] <= x.high]
         for figure, model, p in {(one.paper_figure, one.model, p) for one in series for p in one.cells}

@@ -50,7 +50,7 @@ def render(findings: Findings, pictures: Mapping[str, Picture], beside: Mapping[
         about=figures.about_sweep(swept.name, swept.cells, findings.runs),
         headline=findings.headlines.get("correlation", ""),
         date=swept.environment.get("date", ""),
-        files=[*_FILES, *(["curves.parquet"] if len(swept.curves) else []), *names],
+        files=[*_FILES, *(["curves.parquet"] if len(swept.mean_curves) else []), *names],
         runs=swept.runs[["cell", "seed"]].drop_duplicates().shape[0],
         command=shlex.join(swept.command),
         fitted=_fitted(swept.cells),

@@ -33,6 +33,8 @@ def whole(tmp_path_factory):
     swept = made_up_sweep(
         swept_cells(["omoe", "mmoe"], [0.5, 1.0]), np.random.default_rng(0).uniform(0.1, 0.3, (4, 12))
     )
+    curves = swept.runs[["cell", "seed", "task"]].assign(step=0, loss=swept.runs["final_loss"])
+    curves.to_parquet(results / "curves.parquet", index=False)
     swept.tuning.loc[:, ["cell", "seed", "task", "test_loss", "diverged"]] = swept.runs
     write_sweep(results, swept)
     found = find(swept, CLAIMS)

@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,3 +17,4 @@ def test_what_is_made_up_is_found_and_put_together(tmp_path):
     assert script["listing"](*size) == "8 files in 2 folders", "a record for each cell, and six chunks"
     assert f"{60 * 2 * 100:,} rows of curves, 20 runs are missing" in script["merging"](*size)
     assert len(pd.read_parquet(tmp_path / "runs.parquet")) == 60 * 2
+    assert pq.read_metadata(tmp_path / "curves.parquet").num_row_groups == 2, "a cell is in memory at a time"

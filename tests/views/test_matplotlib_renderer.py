@@ -101,7 +101,7 @@ def grid(models, keys):
          for loss, of in (("final", "mean"), ("test", "sd"))]
     )  # fmt: skip
     found = {
-        "curves": figures.curves(series, made.curves, 1.0),
+        "curves": figures.curves(series, made.mean_curves, 1.0),
         "histograms": figures.histograms(series, runs, 1.0),
         "spread": figures.spread(series, losses, 1.0),
         "correlation": figures.correlation(series, losses, 1.0),

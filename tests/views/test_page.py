@@ -21,6 +21,7 @@ from mmoe_repro import paper
 from mmoe_repro.commands.outputs import verdicts_of
 from mmoe_repro.findings.sweep_findings import find
 from mmoe_repro.recovery.search_space import base
+from mmoe_repro.runs.curves import mean_curves
 from mmoe_repro.runs.results import Swept, SweptCell
 from mmoe_repro.settings.cell import Law
 from mmoe_repro.settings.claims import read_claims
@@ -80,7 +81,7 @@ def written(tmp_path):
             "mine",
             cells,
             runs,
-            curves,
+            mean_curves(curves),
             none,
             none,
             ["mmoe-repro", "sweep"],
