@@ -1,6 +1,5 @@
 """Hydra's Ray launcher, but it waits for all jobs whatever becomes of one, and works on a cluster that is there."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ class PatientRayLauncher(RayLauncher):
         """Run the jobs and wait for all; of one that died, the reason is in its `return_value`.
 
         Raises:
-            KeyboardInterrupt: after the jobs were cancelled.
+            KeyboardInterrupt: after the jobs were cancelled, which its message says.
         """
         import ray  # not at the top, so that Hydra finds its plugins fast
         from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray, start_ray
@@ -49,10 +48,10 @@ class PatientRayLauncher(RayLauncher):
             tasks.append(launch_job_on_ray(self.hydra_context, remote, config, function, state))
         try:
             return [_result(ray, task) for task in tasks]
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             for task in tasks:
                 ray.cancel(task)
-            print("\nmmoe-repro: Ray tasks cancelled", end="", file=sys.stderr)
+            interrupt.args = ("Ray's tasks are cancelled",)
             raise
 
 
@@ -60,6 +59,4 @@ def _result(ray: Any, task: Any) -> JobReturn:
     try:
         return ray.get(task)
     except ray.exceptions.RayError as error:
-        failed = JobReturn(status=JobStatus.FAILED)
-        failed.return_value = error
-        return failed
+        return JobReturn(status=JobStatus.FAILED, _return_value=error)

@@ -51,16 +51,16 @@ class PatientSlurmLauncher(SlurmLauncher):
         """Submit the jobs and wait for all; of one that died, the reason is in its `return_value`.
 
         Raises:
-            KeyboardInterrupt: after the jobs were cancelled.
+            KeyboardInterrupt: after the jobs were cancelled, which its message says.
         """
         jobs = self._submit(job_overrides, initial_job_idx)
         array = jobs[0].job_id.split("_")[0]
         print(f"mmoe-repro: Slurm job {array}, in {len(jobs)} parts; logs in {jobs[0].paths.folder}", file=sys.stderr)
         try:
             return _wait(jobs, array)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             subprocess.run(["scancel", array], check=False)
-            print(f"\nmmoe-repro: Slurm job {array} cancelled", end="", file=sys.stderr)
+            interrupt.args = (f"Slurm job {array} is cancelled",)
             raise
 
     def __call__(self, *arguments: Any) -> JobReturn:
@@ -155,6 +155,4 @@ def _result(job: Any) -> JobReturn:
 
 
 def _failed(reason: str) -> JobReturn:
-    failed = JobReturn(status=JobStatus.FAILED)
-    failed.return_value = RuntimeError(reason)
-    return failed
+    return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(reason))

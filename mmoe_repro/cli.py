@@ -103,7 +103,8 @@ def main() -> int:
         return _say(str(error), 1)
     except KeyboardInterrupt as interrupt:
         number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
-        return _say("stopped; the same command goes on from here", 128 + number, opening="\n")  # after the ^C
+        how = str(interrupt) or "stopped"  # a launcher says what became of its jobs
+        return _say(f"{how}; the same command goes on from here", 128 + number, opening="\n")  # after the ^C
     except OSError as error:
         if error.filename is not None or error.errno not in _OF_OUTPUT:
             return _say(told(error), 1)

@@ -188,7 +188,7 @@ def test_ctrl_c_and_sigterm_empty_the_queue(on_slurm, order):
     sweep.send_signal(order)
     outcome = ended(sweep)
     assert outcome.returncode == 128 + order
-    assert "cancelled" in outcome.stderr and "the same command goes on from here" in outcome.stderr
+    assert re.search(r"^mmoe-repro: Slurm job \d+ is cancelled; the same command goes on", outcome.stderr, re.MULTILINE)
     assert "Traceback" not in outcome.stderr
     until(lambda: not asked(on_slurm, "squeue", "--noheader"))
 
@@ -267,3 +267,20 @@ def test_a_ray_cluster_gives_the_same_bits_through_a_killed_worker(on_ray, undis
     outcome = ended(sweep)
     assert outcome.returncode == 0, outcome.stderr
     assert_same(on_ray.folder / "results/sweep", undisturbed)
+
+
+def test_ctrl_c_ends_rays_tasks_and_the_same_command_goes_on(on_ray, undisturbed):
+    results = on_ray.folder / "results/sweep"
+    sweep = on_ray.start(*SWEEP, *RAY)
+    until(lambda: on_ray.training("RAY_"))
+    sweep.send_signal(signal.SIGINT)
+    outcome = ended(sweep)
+    assert outcome.returncode == 130, outcome.stderr
+    said = [line for line in outcome.stderr.splitlines() if line.startswith("mmoe-repro:")]
+    assert said == ["mmoe-repro: Ray's tasks are cancelled; the same command goes on from here"], outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    until(lambda: not on_ray.training("RAY_"))
+    assert len(stored(results)) < 2, "no task trained on to its end"
+    again = on_ray(*SWEEP, *RAY)
+    assert again.returncode == 0, again.stderr
+    assert_same(results, undisturbed)

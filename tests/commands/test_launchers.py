@@ -117,3 +117,13 @@ def test_a_wrong_cluster_is_refused(run, tmp_path, argument, says):
     outcome = run(*SWEEP, argument)
     assert outcome.status == 2 and outcome.err.startswith(f"mmoe-repro: {says}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launcher_says_what_an_interrupt_did_to_its_jobs(run, launched, monkeypatch):
+    def interrupted(self, job_overrides, initial_job_idx):
+        raise KeyboardInterrupt("its jobs are cancelled")
+
+    monkeypatch.setattr(OtherLauncher, "launch", interrupted)
+    outcome = run(*LAUNCHED)
+    assert outcome.status == 130
+    assert outcome.err.splitlines()[-1] == "mmoe-repro: its jobs are cancelled; the same command goes on from here"
