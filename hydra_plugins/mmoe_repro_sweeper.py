@@ -5,17 +5,21 @@ The work is shared out by what is missing: a launcher gets jobs that each train 
 Hydra takes sweepers from the `hydra_plugins` namespace only; `mmoe_repro.commands.sweep` is where the work is.
 """
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
 
 from mmoe_repro.errors import UsageError
 
@@ -62,13 +66,41 @@ class CheckedSweeper(BasicSweeper):
         _check_number(asked)
         (jobs,) = self.split_arguments(asked, None)
         jobs = [list(job) for job in dict.fromkeys(map(tuple, jobs))]
-        plan(jobs, lambda overrides: context.config_loader.load_sweep_config(config, list(overrides)))
+        assert isinstance(context.config_loader, ConfigLoaderImpl)
+        plan(jobs, Composer(context.config_loader, config))
         here = isinstance(launcher, BasicLauncher)
         announce(grid=self._dry_run, here=here)
         if self._dry_run:
             return None
         Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         work(None if here else lambda overrides: launcher.launch(overrides, initial_job_idx=0))
+
+
+class Composer:
+    """Composes jobs as Hydra does; those with the same options share that work, and differ by the values set in a copy.
+
+    Args:
+        loader: of the configs.
+        master: the sweep's own config.
+    """
+
+    def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+        self._loader, self._master = loader, master
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._by_options: dict[tuple[str, ...], DictConfig] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of a job with these overrides."""
+        parsed = self._parser.parse_overrides(list(overrides))
+        options = tuple(str(one.input_line) for one in parsed if self._is_option(one))
+        if options not in self._by_options:
+            self._by_options[options] = self._loader.load_sweep_config(self._master, list(options))
+        config = deepcopy(self._by_options[options])
+        self._loader._apply_overrides_to_config([one for one in parsed if not self._is_option(one)], config)
+        return config
+
+    def _is_option(self, override: Override) -> bool:
+        return self._loader.repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
 
 
 def _check_number(overrides: list[Override]) -> None:

@@ -45,6 +45,7 @@ class Sweep:
     Attributes:
         jobs: all that it asks for.
         overrides: of the first job of each cell, by identity.
+        finished: the files of its finished chunks when it was planned, by cell and by their seeds.
         cores: that each job of a launcher has.
         stores: of its cells, by identity.
         failures: what went wrong, a line each.
@@ -52,6 +53,7 @@ class Sweep:
 
     jobs: list[Job]
     overrides: Mapping[str, Sequence[str]]
+    finished: Mapping[str, Mapping[range, Path]]
     cores: int
     stores: dict[str, CellStore] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -75,23 +77,19 @@ def plan(jobs: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], DictC
         try:
             config = compose(overrides)
         except (HydraException, OmegaConfBaseException):
-            if (lacking := lacking_setting(overrides, jobs)) is not None:
-                raise UsageError(lacking) from None
+            if (without := lacking_setting(overrides, jobs)) is not None:
+                raise UsageError(without) from None
             raise
-        job = _read(config, config.hydra)
+        job = _read(config, overrides)
         planned.append(job)
         first.setdefault(job.cell.identity, overrides)
         cores_of_a_job = job.workers or _cores_of_a_job(config.hydra.launcher)
     if len({job.results for job in planned}) > 1:
         raise UsageError("name: one sweep has one name")
-    check_jobs([job for job in planned if _lacks_runs(job)])
-    _sweep = Sweep(planned, first, cores_of_a_job)
-
-
-def _lacks_runs(job: Job) -> bool:
-    """Whether there is anything to train; what has been trained was checked before."""
-    finished = finished_chunks(job.results / "cells" / job.cell.identity)
-    return bool({*job.seeds, *job.tuning_seeds}.difference(*finished))
+    finished = {identity: finished_chunks(planned[0].results / "cells" / identity) for identity in first}
+    lacking = [one for one in planned if {*one.seeds, *one.tuning_seeds}.difference(*finished[one.cell.identity])]
+    check_jobs(lacking)  # what has been trained was checked before
+    _sweep = Sweep(planned, first, finished, cores_of_a_job)
 
 
 def announce(grid: bool, here: bool) -> None:
@@ -101,9 +99,10 @@ def announce(grid: bool, here: bool) -> None:
         grid: whether each cell has a line.
         here: whether this process trains them, and not a launcher's.
     """
-    jobs = _planned().jobs
+    sweep = _planned()
+    jobs = sweep.jobs
     workers = _workers([job.cell for job in jobs], jobs[0].workers) if here else None
-    print(sweep_header(jobs, workers, grid), flush=True)
+    print(sweep_header(jobs, sweep.finished, workers, grid), flush=True)
 
 
 def _workers(cells: Iterable[Cell], asked: int | None) -> int:
@@ -111,10 +110,10 @@ def _workers(cells: Iterable[Cell], asked: int | None) -> int:
     return 1 if any(cell.training.device == "cuda" for cell in cells) else asked or cores()
 
 
-def _read(config: DictConfig, hydra: Any) -> Job:
+def _read(config: DictConfig, overrides: Sequence[str]) -> Job:
     if config.training.device == "auto":
         config.training.device = "cuda" if torch.cuda.is_available() else "cpu"
-    return read_job(config, hydra.runtime.choices, Path(hydra.sweep.dir), list(hydra.overrides.task))
+    return read_job(config, config.hydra.runtime.choices, Path(config.hydra.sweep.dir), overrides)
 
 
 def _cores_of_a_job(launcher: Any) -> int:

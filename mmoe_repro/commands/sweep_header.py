@@ -9,7 +9,6 @@ import pandas as pd
 
 from mmoe_repro.names import readable
 from mmoe_repro.runs.results import SweptCell, merge
-from mmoe_repro.runs.store import finished_chunks
 from mmoe_repro.settings.job import Job
 from mmoe_repro.settings.own_code import own_targets
 from mmoe_repro.text import aligned, duration
@@ -49,16 +48,18 @@ class _Asked:
         return json.dumps(settings, sort_keys=True)
 
 
-def sweep_header(jobs: Sequence[Job], workers: int | None, grid: bool) -> str:
+def sweep_header(
+    jobs: Sequence[Job], finished: Mapping[str, Mapping[range, Path]], workers: int | None, grid: bool
+) -> str:
     """What there is to train, and about how long it takes where stored runs of the same models tell.
 
     Args:
         jobs: of the sweep.
+        finished: the files of the finished chunks, by cell and by their seeds.
         workers: processes; None if a launcher decides.
         grid: whether each cell has a line.
     """
-    results = jobs[0].results
-    asked = [_Asked(cell, finished_chunks(results / "cells" / cell.identity)) for cell in merge(jobs)]
+    asked = [_Asked(cell, finished[cell.identity]) for cell in merge(jobs)]
     runs, missing = (sum(map(len, of)) for of in zip(*((one.runs, one.missing) for one in asked), strict=True))
     stored = f"{runs - missing:,} stored" if missing < runs else "none stored"
     most = "at most " if jobs[0].report_rates == "chosen" else ""  # rates that are not chosen get no further runs
@@ -70,7 +71,7 @@ def sweep_header(jobs: Sequence[Job], workers: int | None, grid: bool) -> str:
         lines.append(f"Time     about {duration(seconds / workers)}, by what stored runs of the same models took")
     if own := dict.fromkeys(own_targets([[one.cell.model.settings, one.cell.data.settings] for one in asked])):
         lines.append(f"Code     runs {', '.join(own)}, which is not of this program")
-    lines.append(f"Folder   {results}")
+    lines.append(f"Folder   {jobs[0].results}")
     return "\n".join([*([_grid(asked)] if grid else []), *lines]) + "\n"
 
 
