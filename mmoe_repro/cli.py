@@ -337,12 +337,13 @@ def _understood(argument: str) -> "tuple[str, Override]":
         override = parser.parse_override(argument)
     except HydraException:
         if not re.fullmatch(r"[\w@./~+-]+", key):
+    from mmoe_repro.settings.ranges import check_option
+
             raise UsageError(f"'{argument}': must be setting=value, without spaces") from None
         argument = f"{key}={_quoted(value)}"
         override = parser.parse_override(argument)
-    option = override.is_sweep_override() or override.is_delete() or isinstance(override.value(), str)
-    if key in _GROUPS and not (option and value):
-        raise UsageError(f"{argument}: must be the name of an option")
+    if key in _GROUPS and not (override.is_sweep_override() or override.is_delete()):
+        check_option(key, override.value())
     if key in _FIXED:
         raise UsageError(f"{argument}: cannot be changed; {_FIXED[key]}")
     return argument, override

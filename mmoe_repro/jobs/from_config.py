@@ -12,7 +12,7 @@ from mmoe_repro.settings.cell import Cell, Law, Option
 from mmoe_repro.settings.claims import read_claims
 from mmoe_repro.settings.job import Job
 from mmoe_repro.settings.own_code import own_targets, watching
-from mmoe_repro.settings.ranges import TUNING_SEED, check_keys, check_loose_types, check_ranges
+from mmoe_repro.settings.ranges import TUNING_SEED, check_keys, check_loose_types, check_option, check_ranges
 from mmoe_repro.settings.schema import folder, register
 from mmoe_repro.settings.training import Training
 
@@ -84,8 +84,7 @@ def read_job(config: DictConfig, choices: Mapping[str, str], results: Path, over
         UsageError: a value is out of range.
     """
     for group in ("model", "data"):
-        if not isinstance(choices.get(group), str):
-            raise UsageError(f"{group}={choices.get(group)}: must be the name of one option; a comma list sweeps")
+        check_option(group, choices.get(group))
         if not (isinstance(config[group], DictConfig) and "_target_" in config[group]):
             raise UsageError(f"{group}={choices[group]}: needs a _target_, the dotted name of a class")
     by_key = dict(item.lstrip("+").split("=", 1) for item in overrides if "=" in item)

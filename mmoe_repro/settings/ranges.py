@@ -31,6 +31,12 @@ def check_name(name: str) -> None:
     check("name", name, bool(re.fullmatch(r"\w[\w.-]*", name)), "a plain folder name")
 
 
+def check_option(group: str, chosen: Any) -> None:
+    """Refuse what is no name of a group's option, such as null or a list."""
+    if not (isinstance(chosen, str) and chosen):
+        raise UsageError(f"{group}: must be the name of an option")
+
+
 def check_keys(config: DictConfig) -> None:
     """Refuse keys that `+` added and nothing reads."""
     for prefix, node, schema in (
