@@ -305,6 +305,8 @@ def read_sweep(results: Path) -> Swept:
     Raises:
         UsageError: the folder holds no sweep, or files that are damaged or of different sweeps.
     """
+    if not results.is_dir():
+        raise UsageError(f"{results}: there is no such folder; mmoe-repro list shows the sweeps that there are")
     config, environment = results / "config.yaml", results / "environment.json"
     for path in (config, results / "runs.parquet", environment):
         if not path.exists():

@@ -11,7 +11,8 @@ from yaml import YAMLError
 from mmoe_repro.errors import nearest, told
 from mmoe_repro.settings.schema import model_settings
 
-_GROUPS = ("cluster", "data", "experiment", "model", "training")
+#: What OmegaConf calls types, in words.
+_TYPES = {"Float": "a number", "Integer": "a whole number", "bool": "true or false"}
 #: Launchers that come with an extra.
 _EXTRAS = {"hydra/launcher/mmoe_slurm": "slurm", "hydra/launcher/mmoe_ray": "ray"}
 
@@ -41,11 +42,18 @@ def explain(error: BaseException) -> str:
     for link in chain:
         if isinstance(link, OmegaConfBaseException) and link.full_key:
             line = _first_line(link)
-            brackets = f"must be a list: {link.full_key}=[...]"
-            return f"{link.full_key}: {brackets if 'is not a ListConfig' in line else line}"
+            if "is not a ListConfig" in line:
+                return f"{link.full_key}: must be a list: {link.full_key}=[...]"
+            wrong = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", line)
+            if wrong and wrong[2] in _TYPES:
+                return f"{link.full_key}={wrong[1]}: must be {_TYPES[wrong[2]]}"
+            return f"{link.full_key}: {line}"
     text = _first_line(error)
-    unknown = re.match(r"Could not override '(\w+)'", text)
-    return f"{unknown[1]}: {nearest(unknown[1], _GROUPS)}" if unknown else text
+    if unknown := re.match(r"Could not override '(\w+)'", text):
+        return f"{unknown[1]}: this command has no such setting; its --help shows what there is"
+    if several := re.match("Ambiguous value for argument '(.*)'$", text):
+        return f"{several[1]}: this command takes one value; comma lists are for mmoe-repro sweep"
+    return text
 
 
 def lacking_setting(job: Sequence[str], jobs: Sequence[Sequence[str]]) -> str | None:

@@ -219,7 +219,7 @@ def test_report_judges_what_is_there(run, tmp_path):
     ("arguments", "says"),
     [
         ((), "mmoe-repro: report: which results?"),
-        (("results/nothing",), "results/nothing: no results of a sweep, config.yaml is missing"),
+        (("results/nothing",), "results/nothing: there is no such folder"),
         (("results/x", "fail_on=contradict"), "did you mean 'contradicted'?"),
         (("results/x", "claims.level=3"), "claims.level=3: must be between 0 and 1"),
         (("results/x", "fail=1"), "fail"),
