@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,29 +20,26 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 from mmoe_repro.errors import DrawingError, Terminated, UsageError, nearest, one_line, told
-from mmoe_repro.text import plain
+from mmoe_repro.text import examples, paragraph, plain, terminal_width
 
-_HELP = """\
-mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reproduced.
-
-  mmoe-repro sweep                                            3 models × 3 correlations, a few minutes on 2 cores
-  mmoe-repro sweep model=mmoe,omoe data.correlation=0.2,0.8   comma lists sweep; any setting can be overridden
-  mmoe-repro sweep experiment=paper                           the paper's whole protocol
-  mmoe-repro sweep --dry-run                                  the grid, and what there is to train
-  mmoe-repro sweep --help                                     every setting of a sweep
-  mmoe-repro correlation                                      the paper's Figure 2: what task correlation means
-  mmoe-repro recover                                          what the paper leaves out, from its figures
-  mmoe-repro atlas                                            which of its unstated choices each finding hangs on
-  mmoe-repro sweep experiment=architectures                   twelve architectures at the paper's number of weights
-  mmoe-repro report results/sweep                             its page: which of the paper's claims hold
-  mmoe-repro list                                             the sweeps in results/, and how many claims hold in each
-  mmoe-repro compare results/one results/other                where two sweeps differ, in settings and in losses
-  mmoe-repro models                                           the architectures: equation, source, weights, operations
-  mmoe-repro data                                             the data laws: moments, label correlation, source
-  mmoe-repro --version
-
-Shell completion: eval "$(mmoe-repro -sc install=bash)"
-"""
+#: What the program does, a command and its gist each; the help of those that have no settings is their gist.
+_EXAMPLES = (
+    ("sweep", "3 models × 3 correlations, a few minutes on 2 cores"),
+    ("sweep model=mmoe,omoe data.correlation=0.2,0.8", "comma lists sweep; any setting can be overridden"),
+    ("sweep experiment=paper", "the paper's whole protocol"),
+    ("sweep --dry-run", "the grid, and what there is to train"),
+    ("sweep --help", "every setting of a sweep"),
+    ("correlation", "the paper's Figure 2: what task correlation means"),
+    ("recover", "what the paper leaves out, from its figures"),
+    ("atlas", "which of its unstated choices each finding hangs on"),
+    ("sweep experiment=architectures", "twelve architectures at the paper's number of weights"),
+    ("report results/sweep", "its page: which of the paper's claims hold"),
+    ("list", "the sweeps in results/, and how many claims hold in each"),
+    ("compare results/one results/other", "where two sweeps differ, in settings and in losses"),
+    ("models", "the architectures: equation, source, weights, operations"),
+    ("data", "the data laws: moments, label correlation, source"),
+    ("--version", "its version"),
+)
 #: Commands of one config, and the module that does the work.
 _ONCE = {
     "atlas": "mmoe_repro.commands.atlas",
@@ -142,8 +139,7 @@ def _degrade_what_cannot_be_shown() -> None:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {*_HELP_FLAGS, "help"}:
-        print(_HELP, end="")
-        return 0
+        return _help_of_all()
     if arguments[0] == "--version":
         from mmoe_repro import __version__
 
@@ -156,6 +152,8 @@ def _dispatch(arguments: list[str]) -> int:
     except FileNotFoundError:
         raise UsageError("the current folder was deleted; cd to one that exists") from None
     command, *rest = arguments
+    if "=" in command:
+        raise UsageError(f"no command '{command}': did you mean mmoe-repro sweep {command}?")
     if command not in _COMMANDS:
         raise UsageError(f"no command '{command}': {nearest(command, _COMMANDS)}")
     for argument in rest:
@@ -163,22 +161,34 @@ def _dispatch(arguments: list[str]) -> int:
             raise UsageError(f"{command}: there is no flag {argument}; mmoe-repro {command} --help shows what there is")
     if (command == "sweep" or command in _ONCE) and _HELP_FLAGS.intersection(rest):
         return _help(command)
+    if _HELP_FLAGS.intersection(rest):
+        return _show(example for example in _EXAMPLES if example[0].split()[0] == command)
     if command in _ON_FOLDERS:
         return _on_folders(command, rest)
     return _sweep(rest) if command == "sweep" else _once(command, rest) if command in _ONCE else _list(command, rest)
 
 
+def _help_of_all() -> int:
+    print(paragraph("mmoe-repro: the synthetic study of the MMoE paper (Ma et al., KDD 2018), reproduced.", ""))
+    print()
+    _show(_EXAMPLES)
+    print('\nShell completion: eval "$(mmoe-repro -sc install=bash)"')
+    return 0
+
+
+def _show(commands: Iterable[tuple[str, str]]) -> int:
+    print(*examples([(f"mmoe-repro {command}", what) for command, what in commands], terminal_width()), sep="\n")
+    return 0
+
+
 def _on_folders(command: str, arguments: list[str]) -> int:
-    if arguments and arguments[0] in _HELP_FLAGS:
-        print(next(line for line in _HELP.splitlines() if f"mmoe-repro {command} " in line).strip())
-        return 0
     from mmoe_repro.commands import sweeps
 
     return int(getattr(sweeps, _ON_FOLDERS[command])(arguments))
 
 
 def _list(command: str, arguments: list[str]) -> int:
-    if arguments and arguments[0] not in _HELP_FLAGS:
+    if arguments:
         raise UsageError(f"{command} takes no arguments; got '{arguments[0]}'")
     from mmoe_repro.commands import listing
 
@@ -327,6 +337,8 @@ def _understood(argument: str) -> "tuple[str, Override]":
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from mmoe_repro.settings.ranges import check_option
+
     parser = OverridesParser.create()
     key, equals, value = argument.partition("=")
     if not key or (not equals and not key.startswith("~")):
@@ -337,8 +349,6 @@ def _understood(argument: str) -> "tuple[str, Override]":
         override = parser.parse_override(argument)
     except HydraException:
         if not re.fullmatch(r"[\w@./~+-]+", key):
-    from mmoe_repro.settings.ranges import check_option
-
             raise UsageError(f"'{argument}': must be setting=value, without spaces") from None
         argument = f"{key}={_quoted(value)}"
         override = parser.parse_override(argument)

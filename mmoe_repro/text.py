@@ -17,6 +17,8 @@ _IN_LATEX = str.maketrans(
 )
 #: A column of sentences is at least this wide, and text is wider than this on no terminal.
 _NARROWEST, _WIDEST = 24, 120
+#: Width of a column of names, such as settings.
+_NAMES = 28
 #: What stands for a character where a terminal does not have it, and Unicode knows of nothing plainer.
 _PLAIN = {
     "─": "-",
@@ -114,6 +116,38 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def terminal_width() -> int:
     """Columns of the terminal, 80 where there is none, and never more than can be read."""
     return min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
+
+
+def described(entries: Sequence[tuple[str, str]], width: int, column: int = _NAMES) -> list[str]:
+    r"""Names, and beside each (or below, if it is long) what it is.
+
+    Args:
+        entries: a name and what it is, each.
+        width: that the lines have to fit in.
+        column: width of the column of names.
+
+    >>> print(*described([("runs=20", "of each cell"), ("experiment=architectures", "all twelve")], 30, 10), sep="\n")
+      runs=20     of each cell
+      experiment=architectures
+                  all twelve
+    """
+    found = []
+    for name, what in entries:
+        lines = textwrap.wrap(what, width - column - 4, break_long_words=False, break_on_hyphens=False)
+        beside = lines.pop(0) if lines and len(name) <= column else ""
+        found.append(f"  {name:{column}}  {beside}".rstrip())
+        found += [f"  {'':{column}}  {line}" for line in lines]
+    return found
+
+
+def examples(commands: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Commands, and what each does: in two columns if there is room, as `described`."""
+    return described(commands, width, max(len(name) for name, _ in commands) if width > 100 else _NAMES)
+
+
+def paragraph(text: str, indent: str = "  ") -> str:
+    """Text as an indented paragraph that fits the terminal."""
+    return textwrap.fill(" ".join(text.split()), terminal_width(), initial_indent=indent, subsequent_indent=indent)
 
 
 def aligned(

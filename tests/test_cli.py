@@ -47,7 +47,25 @@ def test_an_unknown_flag_is_refused_in_one_line(run, command):
     assert run(command, "--help").status == 0, "as it says"
 
 
-def test_models_tell_equation_weights_and_source(run):
+def test_a_command_that_reads_less_than_a_sweep_says_so(run):
+    assert "model: this command has no such setting" in run("correlation", "model=mmoe").err
+    says = "data.c=1,2: this command takes one value; comma lists are for mmoe-repro sweep"
+    assert says in run("correlation", "data.c=1,2").err
+    assert "did you mean mmoe-repro sweep data=linear?" in run("data=linear").err
+    assert "results/none: there is no such folder; mmoe-repro list shows" in run("report", "results/none").err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("arguments", [[], ["list", "--help"], ["models", "--help"], ["models"], ["data"]])
+def test_what_is_shown_fits_the_terminal(run, monkeypatch, arguments, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = run(*arguments).out.splitlines()
+    assert 0 < max(map(len, lines)) <= width
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_models_tell_equation_weights_and_source(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     outcome = run("models")
     assert outcome.status == 0
     rows = {line.split()[0]: line.split() for line in outcome.out.splitlines() if line[:1].isalpha()}
@@ -72,7 +90,7 @@ def test_data_tells_moments_label_correlation_and_source(run):
     for law in ("figure2_m4", "google_research", "keras_mmoe", "linear"):
         assert f"data={law}" in outcome.out
     text = " ".join(outcome.out.split())
-    assert "labels: mean 0.0000, variance 0.4500, of which noise 0.0016" in text
+    assert "Labels: mean 0.0000, variance 0.4500, of which noise 0.0016" in text
     assert "0.0741 at p = 0.5, 0.3062 at p = 0.9, 0.9964 at p = 1" in text
     assert "drawbridge/keras-mmoe" in text
     assert "_synthetic" not in text
@@ -124,8 +142,13 @@ def test_what_can_only_mean_one_thing_is_taken_so(run, given):
     [
         (["runs", "=3"], "'runs': must be setting=value, without spaces"),
         (["runs =3"], "'runs =3': must be setting=value, without spaces"),
-        (["model=null"], "model=null: must be the name of an option"),
-        (["data=[a,b]"], "data=[a,b]: must be the name of an option"),
+        (["model=null"], "model: must be the name of an option"),
+        (["data=[a,b]"], "data: must be the name of an option"),
+        (["experiment=null"], "experiment: must be the name of an option"),
+        (["~model"], "model: must be the name of an option"),
+        (["training.learning_rate=fast"], "training.learning_rate=fast: must be a number"),
+        (["runs=2.5"], "runs=2.5: must be a whole number"),
+        (["model=mmoe", "model.bias=maybe"], "model.bias=maybe: must be true or false"),
         (["experiment=nope"], "experiment=nope: Allowed: "),
         (["name=#1"], "name=#1: must be a plain folder name"),
         (["--cfg", "nope"], "argument --cfg/-c: invalid choice: 'nope'"),

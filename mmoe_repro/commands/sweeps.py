@@ -41,7 +41,7 @@ def _row(root: Path, results: Path) -> list[str]:
     date = datetime.fromtimestamp((results / "losses.csv").stat().st_mtime).strftime("%Y-%m-%d %H:%M")
     judged = (results / "verdicts.csv").exists()
     return [
-        str(results.relative_to(root)),
+        str(results.relative_to(root)) if results != root else results.name,
         date,
         f"{len(losses):,}",
         f"{int(losses['runs'].sum()):,}",
@@ -78,7 +78,9 @@ def show_comparison(arguments: Sequence[str]) -> int:
     if differ.empty:
         print("All settings are the same.\n")
     else:
-        rows = [[_short(str(text)) for text in row] for row in differ.to_numpy()]
+        # What is left beside the names, for either.
+        most = (terminal_width() - differ.iloc[:, 0].map(len).max() - 4) // 2
+        rows = [[name, *(_short(str(value), most) for value in values)] for name, *values in differ.to_numpy()]
         print(aligned(["setting", *_LETTERS], rows))
     table = losses_compared(one, other)
     if table.empty:
@@ -97,5 +99,5 @@ def show_comparison(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _short(text: str, most: int = 26) -> str:
+def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -9,7 +9,7 @@ import yaml
 
 from mmoe_repro.names import NAMES
 from mmoe_repro.settings.schema import folder
-from mmoe_repro.text import terminal_width
+from mmoe_repro.text import described, examples, terminal_width
 
 #: A setting's line in YAML: how far it is indented, its key, its value, its comment.
 _LINE = re.compile(r"^( *)([\w.]+): ?(.*?)(?: +# (.*))?$")
@@ -17,8 +17,6 @@ _LINE = re.compile(r"^( *)([\w.]+): ?(.*?)(?: +# (.*))?$")
 _SHARED = {"model": "model_defaults", "data": "law_defaults"}
 #: Keys of a file that are no settings, and settings that are other files.
 _ASIDE = ("defaults", "hydra", "claims", "laws", "choices", "_target_")
-#: Width of the column of names.
-_NAMES = 28
 _OWN_FLAGS = {
     "sweep": (("--dry-run", "show the grid and what there is to train, and stop"),),
     "report": (("--open", "open=true: show the page in a browser"),),
@@ -38,42 +36,39 @@ def help_text(command: str) -> str:
     """
     config = yaml.safe_load((folder() / f"{command}.yaml").read_text(encoding="utf-8"))
     given, width = config["hydra"]["help"], terminal_width()
-    examples = given["template"].replace("${hydra.help.header}", "").strip("\n")
+    shown = given["template"].replace("${hydra.help.header}", "").strip("\n")
     groups = [name for entry in config["defaults"] if isinstance(entry, dict) for name in entry]
     groups = [name for name in groups if (folder() / name).is_dir()]
-    shown = [re.split(r" {2,}", line.strip(), maxsplit=1) for line in examples.splitlines()]
-    parts = [textwrap.fill(given["header"], width), ""]
-    for name, what in shown:
-        parts += [*_entry(name, what, width, max(len(one) for one, _ in shown) if width > 100 else _NAMES)]
-    parts.append("")
+    commands = [re.split(r" {2,}", line.strip(), maxsplit=1) for line in shown.splitlines()]
+    parts = [textwrap.fill(given["header"], width), "", *examples([(name, what) for name, what in commands], width), ""]
     for group in groups:
         if group != "claims":
-            parts += [f"{group}=…", *_options(group, width), ""]
-    parts += ["Settings and their defaults", *_settings([folder() / f"{command}.yaml"], "", width), ""]
+            parts += [f"{group}=…", *described([*_options(group)], width), ""]
+    own = _settings([folder() / f"{command}.yaml"], "")
+    parts += ["Settings and their defaults", *described([*own], width), ""]
     for group in groups:
         default = next(entry[group] for entry in config["defaults"] if isinstance(entry, dict) and group in entry)
         if group in ("model", "data", "training"):
             files = [folder() / f"{_SHARED[group]}.yaml"] if group in _SHARED else []
             files.append(folder() / group / f"{default}.yaml")
-            parts += [f"Settings of {group}={default}", *_settings(files, f"{group}.", width), ""]
+            parts += [f"Settings of {group}={default}", *described([*_settings(files, f"{group}.")], width), ""]
     if "claims" in groups:
         parts += ["claims.…   by what the paper's claims are judged: docs/claims.md", ""]
     if command == "atlas":
         parts += ["choices.…  what is varied, and its prior: conf/atlas.yaml", ""]
-    parts += [
-        "Flags",
-        *(line for flag, what in (*_OWN_FLAGS.get(command, ()), *_FLAGS) for line in _entry(flag, what, width)),
-    ]
+    parts += ["Flags", *described([*_OWN_FLAGS.get(command, ()), *_FLAGS], width)]
     return "\n".join(parts) + "\n"
 
 
-def _options(group: str, width: int) -> Iterator[str]:
+def _options(group: str) -> Iterator[tuple[str, str]]:
+    """Each option of a group, and the first sentence of its comment."""
     for path in sorted((folder() / group).glob("*.yaml")):
-        yield from _entry(path.stem, NAMES[path.stem] if group == "model" else _first_sentence(path), width)
+        sentence = re.split(r"(?<=[^.0-9])[.:;] ", opening_comment(path), maxsplit=1)[0].rstrip(".")
+        yield path.stem, NAMES[path.stem] if group == "model" else sentence
 
 
-def _first_sentence(path: Path) -> str:
-    """The first sentence of the comment that a file opens with."""
+def opening_comment(path: Path) -> str:
+    """The comment that a config file opens with: what it is, or where it is from."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# @"):
@@ -81,12 +76,11 @@ def _first_sentence(path: Path) -> str:
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("# "))
-    text = " ".join(lines).removeprefix("Source: ")
-    return re.split(r"(?<=[^.0-9])[.:;] ", text, maxsplit=1)[0].rstrip(".")
+    return " ".join(lines).removeprefix("Source: ")
 
 
-def _settings(paths: Sequence[Path], prefix: str, width: int) -> Iterator[str]:
-    """A line for each setting of files that are read one after the other, with its comment."""
+def _settings(paths: Sequence[Path], prefix: str) -> Iterator[tuple[str, str]]:
+    """Each setting of files that are read one after the other, with its comment."""
     found: dict[str, tuple[str, str]] = {}
     for path in paths:
         above: list[tuple[int, str]] = []
@@ -105,14 +99,4 @@ def _settings(paths: Sequence[Path], prefix: str, width: int) -> Iterator[str]:
             else:
                 found[name] = value, comment or found.get(name, ("", ""))[1]
     for name, (value, comment) in found.items():
-        yield from _entry(f"{name}={value}", comment, width)
-
-
-def _entry(name: str, what: str, width: int, column: int = _NAMES) -> Iterator[str]:
-    """A name, and beside it (or below, if it is long) what it is."""
-    lines = textwrap.wrap(what, width - column - 4, break_long_words=False, break_on_hyphens=False) or [""]
-    if len(name) > column:
-        yield f"  {name}"
-    else:
-        yield f"  {name:{column}}  {lines.pop(0)}".rstrip()
-    yield from (f"  {'':{column}}  {line}" for line in lines if line)
+        yield f"{name}={value}", comment

@@ -1,5 +1,7 @@
 """Sweeps listed and compared."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,13 +49,26 @@ def test_two_sweeps_are_listed_and_compared(run, two, tmp_path):
     assert "All settings are the same." in same.out and "1.000 – 1.000" in same.out
 
 
+def test_a_comparison_fits_the_terminal_whatever_the_settings_are(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    results = Path(__file__).parents[2] / "results"
+    lines = run("compare", str(results / "figure4"), str(results / "recovery/figure4")).out.splitlines()
+    assert any(line.endswith("…") for line in lines), "lists of numbers are cut"
+    assert max(len(line) for line in lines if str(results) not in line) <= 80
+
+
+def test_a_sweep_that_is_named_itself_is_listed_by_its_name(run):
+    results = Path(__file__).parents[2] / "results/figure4"
+    assert run("list", str(results)).out.splitlines()[2].startswith("figure4 ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("list", "nowhere"), "nowhere: there is no such folder"),
         (("list", "a", "b"), "takes one folder"),
         (("compare", "results/one"), "takes two folders"),
-        (("compare", "a", "b"), "a: no results of a sweep"),
+        (("compare", "a", "b"), "a: there is no such folder"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(run, arguments, says):
