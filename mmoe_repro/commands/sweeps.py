@@ -79,7 +79,7 @@ def show_comparison(arguments: Sequence[str]) -> int:
         print("All settings are the same.\n")
     else:
         # What is left beside the names, for either.
-        most = (terminal_width() - differ.iloc[:, 0].map(len).max() - 4) // 2
+        most = max(12, (terminal_width() - differ["setting"].map(len).max() - 4) // 2)
         rows = [[name, *(_short(str(value), most) for value in values)] for name, *values in differ.to_numpy()]
         print(aligned(["setting", *_LETTERS], rows))
     table = losses_compared(one, other)
