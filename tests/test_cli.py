@@ -118,6 +118,7 @@ def test_sweep_help_says_what_each_option_and_setting_is(run):
         (line,) = [line for line in lines if line.split()[:1] == [option.stem]][:1]
         assert len(line.split()) > 2
     assert "  runs=20                       seeds seed, seed + 1, …" in lines
+    assert {"  data.alpha=[…]", "  data.beta=[…]"} <= set(lines), "lists of a line an entry"
     assert sum(line.startswith("  data.examples=") for line in lines) == 1, "stated by two files"
     assert any(line.startswith("  training.optimizer.betas=[0.9, 0.999]") for line in lines)
 

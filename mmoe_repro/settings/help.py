@@ -85,7 +85,8 @@ def _settings(paths: Sequence[Path], prefix: str) -> Iterator[tuple[str, str]]:
     for path in paths:
         above: list[tuple[int, str]] = []
         skipped: int | None = None
-        for match in filter(None, map(_LINE.match, path.read_text(encoding="utf-8").splitlines())):
+        content = re.sub(r":\n *- .*(?:\n *- .*)*", ": […]", path.read_text(encoding="utf-8"))  # long lists
+        for match in filter(None, map(_LINE.match, content.splitlines())):
             indent, key, value, comment = len(match[1]), match[2], match[3], match[4] or ""
             if skipped is not None and indent > skipped:
                 continue
