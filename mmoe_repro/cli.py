@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
-from mmoe_repro.errors import DrawingError, Terminated, UsageError, nearest, one_line, told
+from mmoe_repro.errors import DrawingError, Killed, Terminated, UsageError, nearest, one_line, told
 from mmoe_repro.text import examples, paragraph, plain, terminal_width
 
 #: What the program does, a command and its gist each; the help of those that have no settings is their gist.
@@ -98,6 +98,8 @@ def main() -> int:
         return _say(str(error), 2)
     except DrawingError as error:
         return _say(str(error), 1)
+    except Killed as error:
+        return _say(f"{error}; the same command goes on from here", 1)
     except KeyboardInterrupt as interrupt:
         number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
         how = str(interrupt) or "stopped"  # a launcher says what became of its jobs

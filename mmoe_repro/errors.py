@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import signal
 from collections.abc import Iterable
 
 #: What helps against what the operating system refuses.
@@ -25,6 +26,19 @@ class DrawingError(Exception):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: the program ends as by Ctrl-C, with what it has done stored."""
+
+
+class Killed(Exception):
+    """A worker ended by itself while it worked; the message is one line and says by what.
+
+    Args:
+        status: its exit status, or the negative number of the signal that killed it.
+    """
+
+    def __init__(self, status: int) -> None:
+        by = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        likely = "; the system does so when memory is short, and fewer workers need less"
+        super().__init__(f"a worker was ended by {by}{likely if status == -signal.SIGKILL else ''}")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -5,26 +5,27 @@ import os
 import signal
 import sys
 import threading
-import time
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from queue import Empty
+from pickle import PicklingError
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import torch
 
-from mmoe_repro.errors import Terminated
-
-if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
-    from multiprocessing.synchronize import Event
+from mmoe_repro.errors import Killed, Terminated, one_line
 
 _T = TypeVar("_T")
-#: Seconds that a worker which is to end takes at most to send its last result.
-_SENDING = 0.5
+_SPAWN = multiprocessing.get_context("spawn")
+#: Signals that ask for an end.
+_ASKING = {signal.SIGINT, signal.SIGTERM}
 
 
 class Stopped(Exception):
@@ -79,8 +80,8 @@ class Workers:
 
     If an exception leaves the block, they are asked to stop, and the block ends when they have; what has not begun is
     cancelled. Ctrl-C and SIGTERM are such exceptions, `KeyboardInterrupt` and its subclass `Terminated`; only this
-    process acts on Ctrl-C. A worker that gets SIGTERM itself stops and ends. If this process is killed, they end with
-    it.
+    process acts on Ctrl-C. A worker that gets SIGTERM itself stops and ends. One that is killed costs what it was
+    doing, whose future raises `Killed`; the others go on without it. If this process is killed, they end with it.
 
     Work may send messages to this process (`send`) and has to look at times whether to stop (`stopping`).
 
@@ -89,15 +90,18 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._stop, self._messages = context.Event(), context.Queue()
-        arguments = (self._stop, self._messages)
-        self._pool = ProcessPoolExecutor(count, context, _begin, arguments) if count else None
+        # A pipe to ask through and one to each worker: a lock would stay locked with a worker that is killed.
+        self._asked, self._ask = _SPAWN.Pipe(duplex=False)
+        self._tasks: SimpleQueue[tuple[Future[Any], tuple[Any, ...]] | None] = SimpleQueue()
+        self._messages: SimpleQueue[Any] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._employ, daemon=True) for _ in range(count)]
         self._restored: Any = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may do so
             self._restored = signal.signal(signal.SIGTERM, _raise_terminated)
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -106,23 +110,30 @@ class Workers:
         try:
             if kind is not None:
                 self.stop()
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
+            with suppress(Empty):
+                while (task := self._tasks.get_nowait()) is not None:
+                    task[0].cancel()
+            for _ in self._threads:
+                self._tasks.put(None)
+            for thread in self._threads:
+                thread.join()
         finally:
             if self._restored is not None:
                 signal.signal(signal.SIGTERM, self._restored)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> Future[_T]:
-        """Have a worker call a function; if there are no workers, the future stays pending until it is cancelled."""
-        return Future() if self._pool is None else self._pool.submit(_work, function, *arguments)
+        """Have a worker call a function; if there are none (left), the future stays pending until it is cancelled."""
+        future: Future[_T] = Future()
+        self._tasks.put((future, (function, *arguments)))
+        return future
 
     def stop(self) -> None:
         """Ask all workers to stop."""
-        self._stop.set()
+        self._ask.send(None)
 
     def stopping(self) -> bool:
         """Whether they were asked to stop, by this process or by one of them."""
-        return self._stop.is_set()
+        return self._asked.poll()
 
     def received(self) -> Iterator[Any]:
         """The messages that have come in."""
@@ -132,6 +143,46 @@ class Workers:
             except Empty:
                 return
 
+    def _employ(self) -> None:
+        """Have a worker of its own do one task after the other, until there are no more, or it ends by itself."""
+        here, there = _SPAWN.Pipe()
+        worker = _SPAWN.Process(target=_serve, args=(there, self._asked, self._ask))
+        while (task := self._tasks.get()) is not None:
+            future, call = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if worker.pid is None:
+                    _start(worker)
+                    there.close()
+                here.send(call)
+                while (answer := here.recv())[0] == "message":
+                    self._messages.put(answer[1])
+                kind, value = answer
+            except (EOFError, ConnectionError):
+                worker.join()
+                future.set_exception(Killed(worker.exitcode or 0))
+                break
+            except Exception as error:  # of what cannot be sent, or of a process that cannot be started
+                kind, value = "error", error
+            future.set_exception(value) if kind == "error" else future.set_result(value)
+        if worker.pid is not None:
+            with suppress(ConnectionError):  # it has ended by itself
+                here.send(None)
+            worker.join()
+        here.close()
+
+
+def _start(worker: BaseProcess) -> None:
+    """Start a worker that Ctrl-C and SIGTERM do not reach before it is ready for them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        worker.start()
+        return
+    resource_tracker.ensure_running()  # else `start` would do so, and unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
+    worker.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 
 def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
@@ -139,40 +190,63 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 # -- in a worker ---------------------------------------------------------------------------------
 
-_stop: "Event"
-_messages: "Queue[Any]"
+_main: Connection
+_asked: Connection
+_ask: Connection
 _working = _terminated = False
 
 
 def stopping() -> bool:
     """Whether this worker was asked to stop."""
-    return _terminated or _stop.is_set()
+    return _terminated or _asked.poll()
 
 
 def stop_all() -> None:
     """Ask all workers to stop, and the process that they work for to submit no more."""
-    _stop.set()
+    _ask.send(None)
 
 
 def send(message: Any) -> None:
     """Send a message to the process that this worker works for."""
-    _messages.put(message)
+    _main.send(("message", message))
 
 
-def _begin(stop: "Event", messages: "Queue[Any]") -> None:
-    global _stop, _messages
-    _stop, _messages = stop, messages
+def _serve(main: Connection, asked: Connection, ask: Connection) -> None:
+    """Do what the main process sends, until it sends nothing, is gone, or SIGTERM ends this worker."""
+    global _main, _asked, _ask, _working
+    _main, _asked, _ask = main, asked, ask
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+    threading.Thread(target=_end_with_main, daemon=True).start()
+    with suppress(EOFError, ConnectionError):
+        while not _terminated and (call := main.recv()) is not None:
+            _working = True
+            answer = _answer(*call)
+            try:
+                main.send(answer)
+            except (AttributeError, PicklingError, TypeError) as error:
+                main.send(("error", RuntimeError(f"{one_line(error)}: {answer[1]}")))
+            _working = False
+
+
+def _answer(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
+    try:
+        if stopping():
+            raise Stopped  # it had been handed over, but not begun
+        return "result", function(*arguments)
+    except Exception as error:
+        error.add_note(f"In a worker:\n{traceback.format_exc()}")  # which pickling would lose
+        return "error", error
+
+
+def _end_with_main() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    parent.join()
+    os._exit(1)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -180,22 +254,3 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     _terminated = True
     if not _working:
         sys.exit(128 + number)
-
-
-def _terminate_later() -> None:
-    """End when the result has been sent, from where work is waited for: the pool reports an exit from elsewhere."""
-    time.sleep(_SENDING)
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-
-
-def _work(function: Callable[..., _T], *arguments: Any) -> _T:
-    global _working
-    if stopping():
-        raise Stopped  # it had been handed over, but not begun
-    _working = True
-    try:
-        return function(*arguments)
-    finally:
-        _working = False
-        if _terminated:
-            threading.Thread(target=_terminate_later, daemon=True).start()

@@ -1,18 +1,18 @@
 """Workers do what is submitted, on one thread each, stop when they are asked to, and end with their process."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 import torch
 
 from mmoe_repro import processes
-from mmoe_repro.errors import Terminated
+from mmoe_repro.errors import Killed, Terminated
 from mmoe_repro.processes import Stopped, Workers
 
 
@@ -108,16 +108,55 @@ def test_a_worker_that_is_terminated_stops_in_its_own_time(tmp_path):
     assert len(list(tmp_path.glob("stored-*"))) == 1
 
 
-def test_the_others_end_when_one_is_killed(tmp_path):
+def die(number):
+    os.kill(os.getpid(), number)
+
+
+def test_one_that_is_killed_costs_its_own_work_alone():
     with Workers(2) as workers:
-        futures = [workers.submit(work_until_asked_to_stop, tmp_path) for _ in range(2)]
-        begun = wait_for(tmp_path, "begun-*", 2)
-        # Python's pool looks after a worker from the first event after its start on, such as a submission.
-        futures.append(workers.submit(double, 1))
-        os.kill(int(begun[0].name.split("-")[1]), signal.SIGKILL)
-        for future in futures:
-            assert isinstance(future.exception(60), BrokenProcessPool)
-    assert len(list(tmp_path.glob("stored-*"))) == 1
+        killed, *others = [
+            workers.submit(die, signal.SIGKILL),
+            *(workers.submit(double, number) for number in range(4)),
+        ]
+        with pytest.raises(Killed, match="SIGKILL; the system does so when memory is short"):
+            killed.result(60)
+        assert [other.result(60)[0] for other in others] == [0, 2, 4, 6]
+
+
+def test_when_all_are_killed_what_has_not_begun_can_be_taken_back():
+    with Workers(1) as workers:
+        killed, waiting = workers.submit(die, signal.SIGABRT), workers.submit(double, 1)
+        with pytest.raises(Killed, match=r"^a worker was ended by SIGABRT$"):
+            killed.result(60)
+        assert waiting.cancel()
+
+
+def test_ctrl_c_and_sigterm_at_any_instant_of_its_start_do_not_kill_one(tmp_path):
+    """A worker that is asked to stop ends in its own time, and says nothing of its own."""
+    with Workers(1) as workers:
+        future = workers.submit(work_until_asked_to_stop, tmp_path)
+        while not (started := multiprocessing.active_children()) or started[0].pid is None:
+            time.sleep(0.001)
+        os.kill(started[0].pid, signal.SIGINT)
+        os.kill(started[0].pid, signal.SIGTERM)
+        assert isinstance(future.exception(60), Stopped | Killed)
+        wait_until_ended([started[0].pid])
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, other):
+        super().__init__(one)
+
+
+def fail_oddly(local):
+    raise type("Local", (Exception,), {})("odd") if local else Unpicklable("odd", 1)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_an_error_that_cannot_be_sent_is_told_and_the_worker_goes_on(local):
+    with Workers(1) as workers:
+        assert workers.submit(fail_oddly, local).exception(60) is not None
+        assert workers.submit(double, 1).result(60)[0] == 2
 
 
 def test_they_end_with_a_process_that_is_killed(tmp_path):

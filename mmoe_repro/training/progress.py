@@ -77,7 +77,7 @@ class ProgressBar:
 
     def progress(self, done: int, value: float | None = None) -> None:
         """Add what is done, and the latest value of the measure if there is one."""
-        self._done += done
+        self._done = min(self._done + done, self._total)  # what a killed process had done is done again
         self._value = self._value if value is None else value
         now = time.monotonic()
         if self._first is None and done:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmoe_repro import processes
+from mmoe_repro.errors import Killed
 from mmoe_repro.processes import Stopped, Workers, one_thread
 from mmoe_repro.runs.store import CellStore
 from mmoe_repro.settings.cell import Cell
@@ -41,8 +42,9 @@ class Assignment:
 def train(tasks: Sequence[Assignment], workers: int, bar: ProgressBar) -> list[tuple[Assignment, BaseException]]:
     """Train all tasks in `workers` processes, this one among them; a task that fails does not stop the others.
 
-    A full disk does, since it is full for all of them. Tasks that another command is training are looked at again
-    when all others are done, until it has stored them, or has died and left them to this one.
+    A full disk does, since it is full for all of them. What a worker was at that is killed, perhaps since memory is
+    short, goes on at the end in another process, of which there is one less. Tasks that another command is training
+    are looked at again when all others are done, until it has stored them, or has died and left them to this one.
 
     Returns:
         the tasks that failed, with the reason.
@@ -58,13 +60,13 @@ def train(tasks: Sequence[Assignment], workers: int, bar: ProgressBar) -> list[t
     with Workers(min(workers, len(tasks)) - 1) as others:
         listener = _Here(bar, others)
         while left and not others.stopping():
-            locked = _train_unlocked(left, others, listener, failures)
+            locked, lost = _train_unlocked(left, others, listener, failures)
             if len(locked) == len(left):
                 if not waiting:
                     bar.notice(f"waiting for other processes, which train {_runs(locked)} of these runs")
                 waiting = True
                 time.sleep(_LOOKED_EVERY)
-            left = locked
+            left = locked + lost
     listener.show()
     return failures
 
@@ -75,9 +77,13 @@ def _runs(tasks: Sequence[Assignment]) -> str:
 
 def _train_unlocked(
     tasks: Sequence[Assignment], others: Workers, listener: "_Here", failures: list[tuple[Assignment, BaseException]]
-) -> list[Assignment]:
-    """Train the tasks that no other command is training; return the rest, and add those that fail to `failures`."""
-    locked = []
+) -> tuple[list[Assignment], list[Assignment]]:
+    """Train the tasks that no other command is training, and add those that fail to `failures`.
+
+    Returns:
+        the tasks that another command is training, and those of workers that were killed.
+    """
+    locked, lost = [], []
     futures = [others.submit(_train, task) for task in tasks]
     # The other processes take tasks from the start of the queue, this one from its end.
     for task, future in reversed(list(zip(tasks, futures, strict=True))):
@@ -100,11 +106,14 @@ def _train_unlocked(
         if future.cancelled():
             continue
         reason = future.exception()
-        if reason is not None and not isinstance(reason, Stopped):
+        if isinstance(reason, Killed):
+            listener.notice(f"{reason}; the other processes go on with its work")
+            lost.append(task)
+        elif reason is not None and not isinstance(reason, Stopped):
             failures.append((task, reason))
         elif reason is None and not future.result():
             locked.append(task)
-    return locked
+    return locked, lost
 
 
 class _Here:
