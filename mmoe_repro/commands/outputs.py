@@ -1,7 +1,9 @@
 """What a sweep leaves: its tables, figures and page, and what the terminal shows."""
 
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ from mmoe_repro.errors import UsageError
 from mmoe_repro.findings.sweep_findings import Findings
 from mmoe_repro.findings.verdicts import keys_apart
 from mmoe_repro.runs.curves import curves_by_cell, mean_curves
-from mmoe_repro.runs.files import write_atomically, write_table
+from mmoe_repro.runs.files import alone, write_atomically, write_table
 from mmoe_repro.runs.results import write_manifest
 from mmoe_repro.text import latex
 from mmoe_repro.views.page import render
@@ -19,6 +21,17 @@ from mmoe_repro.views.tables import losses_markdown, losses_shown, verdicts_mark
 
 #: This many groups of cells of another folder have a column of their own.
 _SHOWN_APART = 4
+
+
+@contextmanager
+def as_only_writer(results: Path) -> Iterator[None]:
+    """Leave the files of one command, never some of one and some of another; wait while another writes its own."""
+
+    def wait() -> None:
+        print(f"mmoe-repro: waiting for another command, which writes to {results}", file=sys.stderr, flush=True)
+
+    with alone(results, wait):
+        yield
 
 
 def write_losses(results: Path, findings: Findings) -> None:

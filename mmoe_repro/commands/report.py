@@ -3,12 +3,13 @@
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from mmoe_repro.commands.outputs import FORMATS, verdicts_of, write_verdicts
+from mmoe_repro.commands.outputs import FORMATS, as_only_writer, verdicts_of, write_verdicts
 from mmoe_repro.errors import UsageError, nearest
 from mmoe_repro.findings.sweep_findings import find
 from mmoe_repro.runs.results import read_sweep, read_verdicts
@@ -38,10 +39,11 @@ def run(config: DictConfig, hydra: Any) -> int:
         if name not in FORMATS:
             raise UsageError(f"formats=[{name}]: {nearest(name, FORMATS)}")
     claims, results = read_claims(config), Path(config.results)
-    swept = read_sweep(results)
-    beside = _beside(config.beside)
-    findings = find(swept, claims)
-    write_verdicts(results, findings, pictures_of(findings), beside)
+    with as_only_writer(results) if results.is_dir() else nullcontext():
+        swept = read_sweep(results)
+        beside = _beside(config.beside)
+        findings = find(swept, claims)
+        write_verdicts(results, findings, pictures_of(findings), beside)
     table = findings.verdicts
     print(verdicts_text(table, swept.command))
     page = results / "report.html"

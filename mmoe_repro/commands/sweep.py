@@ -178,7 +178,10 @@ def finish(command: list[str]) -> int:
     """Write and show the results as far as they are stored; return the exit status."""
     sweep = _planned()
     try:
-        missing = _write(sweep.jobs, sweep.stores, command)
+        from mmoe_repro.commands.outputs import as_only_writer
+
+        with as_only_writer(sweep.jobs[0].results):
+            missing = _write(sweep.jobs, sweep.stores, command)
         if missing and sweep.jobs[0].train:
             sweep.failures.append(f"{missing} runs are missing; the same command goes on from here")
         elif missing:

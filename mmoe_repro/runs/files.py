@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from mmoe_repro.errors import UsageError, one_line, told
@@ -131,6 +132,26 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     else:
         table.to_csv(buffer, index=False, lineterminator="\n")
     write_atomically(path, buffer.getvalue())
+
+
+@contextmanager
+def alone(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Write several files of a folder that belong together, as the only process that does so; one that dies lets go.
+
+    Args:
+        folder: of the files; there is such a folder.
+        wait: called before waiting for another process.
+    """
+    lock = FileLock(folder / ".lock")  # never removed, since another process may be waiting for it
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
