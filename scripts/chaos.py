@@ -1,6 +1,7 @@
-"""Tries to break a sweep and counts what holds: deaths, full disks, damaged files, bad command lines.
+"""Tries to break a sweep and counts what holds: deaths, full disks, locks, damaged files, bad command lines.
 
-    python scripts/chaos.py                  everything, for half an hour; its table is in docs/reliability.md
+    python scripts/chaos.py                  everything, for an hour or more; its table is in docs/reliability.md
+    python scripts/chaos.py --into log.csv   a line for each trial as soon as it is over
     python scripts/chaos.py --trials 5       of each kind, chosen at random
     python scripts/chaos.py --seed 7         other random ones
 
@@ -10,7 +11,10 @@ process that has loaded the program, so that a death costs half a second. It nee
 """
 
 import argparse
+import csv
 import errno
+import fcntl
+import multiprocessing
 import os
 import random
 import shutil
@@ -29,15 +33,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pandas as pd
 import torch
 
-from mmoe_repro import cli
+from mmoe_repro import cli, processes
 from mmoe_repro.commands import sweep
 from mmoe_repro.settings.schema import MixtureConfig, SweepConfig, SyntheticConfig
 from mmoe_repro.settings.training import Adam, Training
+from mmoe_repro.training import population
 from mmoe_repro.views import matplotlib_renderer
 
 SWEEP = (
-    *("sweep", "model=mmoe", "data.correlation=0.5", "data.dimension=10", "runs=20", "workers=1"),
-    *("training.batch_size=8", "training.steps=400", "training.window=100"),
+    *("sweep", "model=mmoe", "data.correlation=0.5", "data.dimension=10", "runs=20"),
+    *("training.batch_size=32", "training.steps=120", "training.window=60", "workers=2"),
 )
 #: What a sweep may leave in its folder.
 ALLOWED = (".parquet", ".yaml", ".json", ".csv", ".md", ".html", ".damaged")
@@ -48,24 +53,44 @@ SIGNALS = {
     "SIGINT twice": [signal.SIGINT, signal.SIGINT],
     "SIGHUP": [signal.SIGHUP],
 }
+_ASKING = {signal.SIGINT, signal.SIGTERM}
+#: Seconds after which a command hangs.
+_PATIENCE = 600.0
 
 
 # -- a sweep in a child of this process ------------------------------------------------------------
 
 
-def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: None) -> int:
-    """Run the command line in a child, in this folder, whose output goes to `output`; return its process number."""
+def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: None, output_name: str = "output") -> int:
+    """Run the command line in a child, in this folder, whose output goes to a file; return its process number.
+
+    It heads a group of processes, gets no signal before its first line, and forks its one worker, which has everything
+    loaded.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with suppress(PermissionError, ProcessLookupError):  # the child has done so, or has ended
+            os.setpgid(child, child)
         return child
-    os.setsid()
+    os.setpgid(0, 0)
     os.chdir(folder)
-    output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(folder / output_name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1) for number in (1, 2))  # not those of a test
     sys.argv = ["mmoe-repro", *arguments]
     sweep._sweep = None
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not as of a shell's background
+    processes._SPAWN = multiprocessing.get_context("fork")
+    dispatch = cli._dispatch
+
+    def ready(given: list[str]) -> int:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+        return dispatch(given)
+
+    cli._dispatch = ready
     # Drawing takes longest by far, and its files are written as all others are.
     matplotlib_renderer.save = lambda folder, *_: [folder / "curves.png"]
     try:
@@ -85,20 +110,50 @@ def warm_up(folder: Path) -> None:
     folder.mkdir()
     here = os.getcwd()
     os.chdir(folder)
-    sys.argv = ["mmoe-repro", *SWEEP]
+    # Steps that were traced once serve the children, too: half the time of so small a sweep.
+    made: dict[str, Any] = {}
+    make_step = population._make_step
+
+    def make_once(model: Any, state: Any, training: Training, block: Any, compiled: bool) -> Any:
+        shapes = [one.shape for one in (*state.tensors(), *block.of_step(0))]
+        key = f"{model} {training} {shapes} {compiled}"
+        if key not in made:
+            made[key] = make_step(model, state, training, block, compiled)
+        return made[key]
+
+    population._make_step = make_once
+    sys.argv = ["mmoe-repro", *SWEEP[:-1], "workers=1"]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         cli.main()
     os.chdir(here)
 
 
 def ended(child: int) -> int:
-    """Wait for a child; its exit status, or the number of the signal that killed it, negative."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Wait for a child; its exit status, or the number of the signal that killed it, negative; 124 if it hangs."""
+    deadline = time.monotonic() + _PATIENCE
+    while not (found := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return 124
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(found[1])
 
 
-def said(folder: Path) -> str:
+def children(process: int) -> list[int]:
+    """The workers of a command."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            of_parent = int(stat.read_text().rpartition(")")[2].split()[1]) == process
+            if of_parent and b"resource_tracker" not in (stat.parent / "cmdline").read_bytes():
+                found.append(int(stat.parent.name))
+    return found
+
+
+def said(folder: Path, output_name: str = "output") -> str:
     """What the last command of a folder showed."""
-    return (folder / "output").read_text(errors="replace")
+    return (folder / output_name).read_text(errors="replace")
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -124,6 +179,10 @@ class Sweeps:
         self.seconds = time.monotonic() - began
         self.operations = (self.whole / "count").stat().st_size
         self.tables = tables(self.whole)
+        (cell,) = (self.whole / "results/sweep/cells").iterdir()
+        names = [path.name[: len("runs-0000000-0000009")] for path in cell.glob("runs-*")]
+        chunks = [cell.relative_to(self.whole) / f"{name}.lock" for name in sorted(names)]
+        self.locks = [*chunks, Path("results/sweep/.lock")]
 
     def new(self, done: bool = False) -> Path:
         """A folder for a trial: empty, or with the finished sweep."""
@@ -131,6 +190,10 @@ class Sweeps:
         folder = self._folder / str(self._number)
         shutil.copytree(self.whole, folder) if done else folder.mkdir()
         return folder
+
+    def differences(self, folder: Path) -> list[str]:
+        """Which tables are not those of an undisturbed sweep."""
+        return [f"{name} differs" for name, one in tables(folder).items() if not one.equals(self.tables[name])]
 
     def faults(self, folder: Path) -> list[str]:
         """What is wrong after the command has been repeated undisturbed; nothing if all is well.
@@ -142,8 +205,9 @@ class Sweeps:
         status = ended(start(folder, *SWEEP))
         if status:
             return [f"repeating it ends with {status}: {said(folder)[-300:]}"]
-        found = [f"{name} differs" for name, one in tables(folder).items() if not one.equals(self.tables[name])]
-        stray = [path for path in (folder / "results").rglob("*") if path.is_file() and path.suffix not in ALLOWED]
+        found = self.differences(folder)
+        files = [path for path in (folder / "results").rglob("*") if path.is_file() and path.name != ".lock"]
+        stray = [path for path in files if path.suffix not in ALLOWED]
         shutil.rmtree(folder)
         return found + [f"{path.relative_to(folder)} is left" for path in stray]
 
@@ -217,22 +281,111 @@ def full_disks(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
 
 
 def kills(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
-    """Send each signal at random instants, up to three times before the sweep is let be."""
+    """Send each signal at random instants to a command, or to its group, up to three times before it is let be."""
 
-    def trial(name: str) -> list[str]:
+    def trial(name: str, send: Callable[[int, int], None]) -> list[str]:
         folder, wrong = sweeps.new(), []
         for _ in range(random.randint(1, 3)):
             child = start(folder, *SWEEP)
             time.sleep(random.uniform(0, 1.1 * sweeps.seconds))
             for number in SIGNALS[name]:
-                os.kill(child, number)
+                send(child, number)
                 time.sleep(0.02)
-            ended(child)
-            if "Traceback" in said(folder):
-                wrong.append(f"{name}: {said(folder)[-300:]}")
+            status = ended(child)
+            if "Traceback" in said(folder) or status not in (0, -number, 128 + number):
+                wrong.append(f"{name} by {send.__name__}: {status}, {said(folder)[-300:]}")
         return wrong + sweeps.faults(folder)
 
-    return (partial(trial, name) for _ in range(20) for name in SIGNALS)
+    return (partial(trial, name, send) for _ in range(20) for name in SIGNALS for send in (os.kill, os.killpg))
+
+
+def kills_of_a_worker(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
+    """Send a signal to the worker alone: the command ends well without it, or says what is missing."""
+
+    def trial(number: signal.Signals) -> list[str]:
+        folder, wrong = sweeps.new(), []
+        child = start(folder, *SWEEP)
+        at, deadline = random.uniform(0, 0.5 * sweeps.seconds), time.monotonic() + 10 * sweeps.seconds
+        while not (workers := children(child)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(at)
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, number)
+        status, text = ended(child), said(folder)
+        asked = number == signal.SIGTERM and status == 1 and "runs are missing; the same command goes on" in text
+        if "Traceback" in text or not (status == 0 or asked):
+            wrong.append(f"{number.name} to a worker: {status}, {text[-300:]}")
+        return wrong + sweeps.faults(folder)
+
+    return (partial(trial, number) for _ in range(30) for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM))
+
+
+def several_at_once(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
+    """Start two to four of one sweep in one folder and kill all but one of them at random instants."""
+
+    def trial() -> list[str]:
+        folder, wrong = sweeps.new(), []
+        commands = {}
+        for number in range(random.randint(2, 4)):
+            commands[f"output{number}"] = start(folder, *SWEEP, output_name=f"output{number}")
+            time.sleep(random.uniform(0, 0.3 * sweeps.seconds))
+        left, *killed = random.sample(list(commands), len(commands))
+        for output in killed:
+            if random.random() < 0.7:
+                time.sleep(random.uniform(0, 0.5 * sweeps.seconds))
+                os.killpg(commands[output], random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        for output, child in commands.items():
+            status, text = ended(child), said(folder, output)
+            if "Traceback" in text or (output == left and status):
+                wrong.append(f"one of {len(commands)}: {status}, {text[-300:]}")
+        return wrong + sweeps.differences(folder) + sweeps.faults(folder)
+
+    return (trial for _ in range(100))
+
+
+def odd_locks(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
+    """Put something in each lock's place, or hold it elsewhere for a while: the sweep passes, waits, or names it."""
+
+    def trial(lock: Path, how: str) -> list[str]:
+        folder = sweeps.new()
+        path = folder / lock
+        path.parent.mkdir(parents=True)
+        holder = None
+        match how:
+            case "left":
+                path.write_text("4711\n")
+            case "a link":
+                path.symlink_to(folder / "nowhere")
+            case "a folder":
+                path.mkdir()
+            case "held":
+                holder = hold(path, random.uniform(0, 3 * sweeps.seconds))
+        status, text = ended(start(folder, *SWEEP)), said(folder)
+        if holder is not None:
+            os.waitpid(holder, 0)
+        named = status in (1, 2) and str(lock) in text and how in ("a link", "a folder")
+        wrong = [] if "Traceback" not in text and (status == 0 or named) else [f"{lock} {how}: {status}, {text[-300:]}"]
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            path.rmdir()
+        return wrong + sweeps.faults(folder)
+
+    hows = ("left", "a link", "a folder", "held")
+    return (partial(trial, lock, how) for _ in range(5) for lock in sweeps.locks for how in hows)
+
+
+def hold(path: Path, seconds: float) -> int:
+    """Have a process hold a lock for a time, and die with it; its number."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    holder = os.fork()
+    if not holder:
+        time.sleep(seconds)
+        os._exit(0)
+    os.close(descriptor)
+    return holder
 
 
 def damages(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
@@ -260,7 +413,7 @@ def damages(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
 
     files = [path.relative_to(sweeps.whole) for path in sorted((sweeps.whole / "results").rglob("*")) if path.is_file()]
     hows = ("flipped", "truncated", "empty", "gone", "a folder")
-    return (partial(trial, file, how) for file in files for how in hows)
+    return (partial(trial, file, how) for _ in range(4) for file in files for how in hows)
 
 
 # -- bad command lines -------------------------------------------------------------------------------
@@ -329,7 +482,10 @@ def bad_command_lines(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
 KINDS = {
     "deaths before each synchronisation, renaming and removal": deaths_at_writes,
     "a full disk at each of them": full_disks,
-    "signals at random instants": kills,
+    "signals to a command or its group at random instants": kills,
+    "signals to a worker": kills_of_a_worker,
+    "several at once, some of them killed": several_at_once,
+    "locks of another or left behind": odd_locks,
     "damaged files": damages,
     "bad command lines": bad_command_lines,
 }
@@ -341,6 +497,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, help="of each kind; all by default")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), help="which of them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--into", type=Path, help="a CSV that gets a line for each trial")
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     torch.set_num_threads(1)
@@ -352,7 +509,13 @@ def main() -> int:
             trials, began = list(KINDS[name](sweeps)), time.monotonic()
             if arguments.trials is not None and arguments.trials < len(trials):
                 trials = random.sample(trials, arguments.trials)
-            wrong = [found for trial in trials if (found := trial())]
+            wrong = []
+            for trial in trials:
+                if found := trial():
+                    wrong.append(found)
+                if arguments.into is not None:
+                    with arguments.into.open("a", newline="") as file:
+                        csv.writer(file).writerow([arguments.seed, name, "; ".join(found)])
             failed += len(wrong)
             print(f"| {name} | {len(trials)} | {len(wrong)} | {(time.monotonic() - began) / 60:.1f} |", flush=True)
             for found in wrong:
