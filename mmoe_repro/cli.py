@@ -3,7 +3,6 @@
 import codecs
 import errno
 import io
-import logging
 import os
 import re
 import signal
@@ -85,9 +84,6 @@ def main() -> int:
     if not __debug__:  # Hydra's parser does a part of its work inside assertions
         os.environ.pop("PYTHONOPTIMIZE", None)
         os.execv(sys.executable, [sys.executable, "-P", "-m", "mmoe_repro.cli", *sys.argv[1:]])
-    # Figures are files here, whatever the user's own figures are shown with; Matplotlib reads it when it is imported.
-    os.environ["MPLBACKEND"] = "agg"
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of settings of the user's, which are not used
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # of a program that was started with it closed
     _degrade_what_cannot_be_shown()
     before = signal.signal(signal.SIGTERM, _terminate)

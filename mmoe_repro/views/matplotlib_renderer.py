@@ -1,8 +1,4 @@
-"""Figures as files, PNG and SVG, drawn by Matplotlib.
-
-The user's own settings of Matplotlib (a `matplotlibrc`, a backend, LaTeX) are for the user's own figures: these are
-drawn from the library's defaults, without a backend.
-"""
+"""Figures as files, PNG and SVG, drawn by Matplotlib."""
 
 import hashlib
 import io
