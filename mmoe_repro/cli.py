@@ -100,6 +100,8 @@ def main() -> int:
         number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
         how = str(interrupt) or "stopped"  # a launcher says what became of its jobs
         return _say(f"{how}; the same command goes on from here", 128 + number, opening="\n")  # after the ^C
+    except MemoryError as error:
+        return _say(f"{one_line(error)}; what is stored is safe", 1)
     except OSError as error:
         if error.filename is not None or error.errno not in _OF_OUTPUT:
             return _say(told(error), 1)

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 import signal
 from collections.abc import Iterable
 
@@ -60,8 +61,25 @@ def one_line(error: BaseException) -> str:
     >>> one_line(KeyError("width"))
     "KeyError: 'width'"
     """
+    if (short := short_of_memory(error)) is not None:
+        return short
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def short_of_memory(error: BaseException) -> str | None:
+    """Say that an error is for want of memory, and how much was asked for where it tells; None if it is another.
+
+    >>> short_of_memory(RuntimeError("DefaultCPUAllocator: you tried to allocate 400000000000000 bytes."))
+    'needs more memory than there is (400,000 GB at once)'
+    """
+    asked = re.search(r"tried to allocate (\d+) bytes", str(error))
+    if asked is not None:
+        return f"needs more memory than there is ({int(asked[1]) / 1e9:,.0f} GB at once)"
+    told_by_torch = ("CUDA out of memory", "Storage size calculation overflowed", "Overflow when unpacking long")
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in told_by_torch):
+        return "needs more memory than there is"
+    return None
 
 
 def told(error: OSError) -> str:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmoe_repro.commands.sweep_header import sweep_header
 from mmoe_repro.compiler import untested_release
-from mmoe_repro.errors import DrawingError, UsageError, one_line, told
+from mmoe_repro.errors import DrawingError, UsageError, one_line, short_of_memory, told
 from mmoe_repro.jobs import units
 from mmoe_repro.jobs.checks import check_jobs
 from mmoe_repro.jobs.from_config import read_job
@@ -250,7 +250,8 @@ def _line(unit: Assignment, error: BaseException) -> str:
     """What went wrong with a unit."""
     if isinstance(error, OSError):
         return _refused(error)
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    lines = str(error).splitlines() or [type(error).__name__]
+    reason = short_of_memory(error) or lines[0]
     return f"{unit.cell.identity} failed: {reason}"
 
 

@@ -1,6 +1,7 @@
 """A report of a folder, wherever it is from: no code of it is run."""
 
 import shutil
+import subprocess
 import sys
 import webbrowser
 
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import SMALL
+
+from mmoe_repro.commands import outputs
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +104,33 @@ def test_what_cannot_be_written_is_refused_in_one_line(run, swept, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     outcome = run("report", str(swept), "formats=[tensorboard]")
     assert outcome.status == 2 and outcome.err.count("\n") == 1 and "pip install tensorboard" in outcome.err
+
+
+#: Another command that has begun to write its files, goes on when its input ends, and dies.
+WRITING = """
+import os, sys
+from filelock import FileLock
+
+lock = FileLock(sys.argv[1] + "/.lock")
+lock.acquire()
+print("writing", flush=True)
+sys.stdin.read()
+with open(sys.argv[1] + "/report.html", "w") as page:
+    page.write("the other's")
+os._exit(9)
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("report", "results/sweep"), ("sweep", "model=mmoe,omoe", "data.correlation=0.5,1", *SMALL)]
+)
+def test_of_commands_that_write_to_one_folder_the_last_leaves_all_files(run, swept, command, monkeypatch):
+    other = subprocess.Popen([sys.executable, "-c", WRITING, swept], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"writing\n"
+    alone = outputs.alone
+    monkeypatch.setattr(outputs, "alone", lambda folder, wait: alone(folder, lambda: (wait(), other.stdin.close())))
+    outcome = run(*command)
+    other.stdin.close()
+    assert (outcome.status, other.wait()) == (0, 9)
+    assert "mmoe-repro: waiting for another command, which writes to results/sweep\n" in outcome.err
+    assert (swept / "report.html").read_text() != "the other's"

@@ -111,3 +111,15 @@ def test_a_model_is_tried_compiled_if_it_will_be(monkeypatch):
     check("Einsum", steps=2000, window=100)
     check("Einsum")
     assert tried == [(2, False), (10, True), (2, False), (10, False)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "size"),
+    [("training.batch_size=1000000000000", r" \(400,000 GB at once\)"), (f"data.examples={10**18}", "")],
+)
+def test_what_no_memory_holds_is_refused_in_words(setting, size):
+    cell = cell_of("model=mmoe", "data.correlation=0.5", setting)
+    law = make_law(cell.data.name, cell.data.settings)
+    with pytest.raises(UsageError, match=f": needs more memory than there is{size}$"):
+        check_law(cell.data.name, law)
+        check_model(cell, law)
