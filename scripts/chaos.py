@@ -156,6 +156,12 @@ def said(folder: Path, output_name: str = "output") -> str:
     return (folder / output_name).read_text(errors="replace")
 
 
+def shortened(text: str) -> str:
+    """What of an output tells what went wrong: from a traceback on, or its end."""
+    at = text.find("Traceback")
+    return text[-300:] if at < 0 else text[max(0, at - 200) : at + 1500]
+
+
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
     """What has to be the same to the bit."""
     results = folder / "results/sweep"
@@ -204,7 +210,7 @@ class Sweeps:
             os.utime(draft, (time.time() - 3600,) * 2)
         status = ended(start(folder, *SWEEP))
         if status:
-            return [f"repeating it ends with {status}: {said(folder)[-300:]}"]
+            return [f"repeating it ends with {status}: {shortened(said(folder))}"]
         found = self.differences(folder)
         files = [path for path in (folder / "results").rglob("*") if path.is_file() and path.name != ".lock"]
         stray = [path for path in files if path.suffix not in ALLOWED]
@@ -274,7 +280,7 @@ def full_disks(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
         folder = sweeps.new()
         status = ended(start(folder, *SWEEP, fault=counted(fill_the_disk, at)))
         text = said(folder)
-        wrong = [] if "Traceback" not in text and (status == 0 or "No space left" in text) else [text[-300:]]
+        wrong = [] if "Traceback" not in text and (status == 0 or "No space left" in text) else [shortened(text)]
         return wrong + sweeps.faults(folder)
 
     return (partial(trial, at) for at in range(1, sweeps.operations + 1))
@@ -293,7 +299,7 @@ def kills(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
                 time.sleep(0.02)
             status = ended(child)
             if "Traceback" in said(folder) or status not in (0, -number, 128 + number):
-                wrong.append(f"{name} by {send.__name__}: {status}, {said(folder)[-300:]}")
+                wrong.append(f"{name} by {send.__name__}: {status}, {shortened(said(folder))}")
         return wrong + sweeps.faults(folder)
 
     return (partial(trial, name, send) for _ in range(20) for name in SIGNALS for send in (os.kill, os.killpg))
@@ -315,7 +321,7 @@ def kills_of_a_worker(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
         status, text = ended(child), said(folder)
         asked = number == signal.SIGTERM and status == 1 and "runs are missing; the same command goes on" in text
         if "Traceback" in text or not (status == 0 or asked):
-            wrong.append(f"{number.name} to a worker: {status}, {text[-300:]}")
+            wrong.append(f"{number.name} to a worker: {status}, {shortened(text)}")
         return wrong + sweeps.faults(folder)
 
     return (partial(trial, number) for _ in range(30) for number in (signal.SIGKILL, signal.SIGHUP, signal.SIGTERM))
@@ -338,7 +344,7 @@ def several_at_once(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
         for output, child in commands.items():
             status, text = ended(child), said(folder, output)
             if "Traceback" in text or (output == left and status):
-                wrong.append(f"one of {len(commands)}: {status}, {text[-300:]}")
+                wrong.append(f"one of {len(commands)}: {status}, {shortened(text)}")
         return wrong + sweeps.differences(folder) + sweeps.faults(folder)
 
     return (trial for _ in range(100))
@@ -365,7 +371,9 @@ def odd_locks(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
         if holder is not None:
             os.waitpid(holder, 0)
         named = status in (1, 2) and str(lock) in text and how in ("a link", "a folder")
-        wrong = [] if "Traceback" not in text and (status == 0 or named) else [f"{lock} {how}: {status}, {text[-300:]}"]
+        wrong = (
+            [] if "Traceback" not in text and (status == 0 or named) else [f"{lock} {how}: {status}, {shortened(text)}"]
+        )
         if path.is_symlink():
             path.unlink()
         elif path.is_dir():
@@ -407,7 +415,7 @@ def damages(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
                 path.mkdir()
                 status, text = ended(start(folder, *SWEEP)), said(folder)
                 if status not in (1, 2) or f"{file}: Is a directory; move the folder away" not in text:
-                    return [f"{file} {how}: {status}, {text[-300:]}"]
+                    return [f"{file} {how}: {status}, {shortened(text)}"]
                 path.rmdir()
         return [f"{file} {how}: {one}" for one in sweeps.faults(folder)]
 

@@ -20,6 +20,7 @@ from mmoe_repro.settings.cell import Cell
 from mmoe_repro.settings.hydra_targets import make
 from mmoe_repro.settings.job import Job
 from mmoe_repro.settings.own_code import explain, own_targets
+from mmoe_repro.settings.ranges import check
 from mmoe_repro.training.chunk import CHUNK_SIZE, is_compiled, population
 from mmoe_repro.training.population import build_model
 from mmoe_repro.training.run_state import (
@@ -141,6 +142,10 @@ def check_model(cell: Cell, law: Law) -> None:
     Raises:
         UsageError: with the reason.
     """
+    if not own_targets(cell.model.settings):  # in which these may mean something else
+        for key, of_law in (("features", law.dimension), ("tasks", law.tasks)):
+            given = cell.model.settings.get(key, of_law)
+            check(f"model.{key}", given, given == of_law, f"{of_law}, as data={cell.data.name} has; leave it out")
     model = _build(cell, 0)
     refused = f"model={cell.model.name}:"
     x = torch.rand(3, law.dimension, generator=torch.Generator().manual_seed(0))

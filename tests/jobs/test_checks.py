@@ -123,3 +123,10 @@ def test_what_no_memory_holds_is_refused_in_words(setting, size):
     with pytest.raises(UsageError, match=f": needs more memory than there is{size}$"):
         check_law(cell.data.name, law)
         check_model(cell, law)
+
+
+@pytest.mark.parametrize("setting", ["model.tasks=-7", "model.features=3"])
+def test_a_models_features_and_tasks_are_the_laws(setting):
+    cell = cell_of("model=mmoe", "data.correlation=0.5", setting)
+    with pytest.raises(UsageError, match=f"^{setting}: must be [0-9]+, as data=recovered has; leave it out$"):
+        check_model(cell, make_law(cell.data.name, cell.data.settings))
