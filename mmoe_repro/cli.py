@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
@@ -15,6 +16,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
@@ -87,6 +90,7 @@ def main() -> int:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # of a program that was started with it closed
     _degrade_what_cannot_be_shown()
     before = signal.signal(signal.SIGTERM, _terminate)
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         status = _dispatch(sys.argv[1:])
         sys.stdout.flush()
@@ -111,6 +115,7 @@ def main() -> int:
         return 0 if isinstance(error, BrokenPipeError) else _say(f"standard output: {told(error)}", 1)
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
     return status
 
 
@@ -118,6 +123,15 @@ def _say(message: str, status: int, opening: str = "") -> int:
     with suppress(OSError):  # of a terminal that is gone
         print(f"{opening}mmoe-repro: {message}", file=sys.stderr)
     return status
+
+
+def _interrupt_again(ignored: "UnraisableHookArgs") -> None:
+    """End after all where Ctrl-C or SIGTERM came inside of what Python ignores all errors of, such as a `__del__`."""
+    if isinstance(ignored.exc_value, KeyboardInterrupt):
+        number = signal.SIGTERM if isinstance(ignored.exc_value, Terminated) else signal.SIGINT
+        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()  # at once it might come inside of the same again
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

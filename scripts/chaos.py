@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -84,6 +85,20 @@ def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: Non
     sweep._sweep = None
     signal.signal(signal.SIGINT, signal.default_int_handler)  # not as of a shell's background
     processes._SPAWN = multiprocessing.get_context("fork")
+    started, begin, submit = threading.Event(), processes._start, processes.Workers.submit
+
+    def begin_and_tell(worker: Any) -> None:
+        begin(worker)
+        started.set()
+
+    def submit_and_wait(workers: Any, *call: Any) -> Any:
+        """A fork copies the locks that PyTorch holds: none while its main thread waits."""
+        future = submit(workers, *call)
+        if workers._threads:
+            started.wait()
+        return future
+
+    processes._start, processes.Workers.submit = begin_and_tell, submit_and_wait
     dispatch = cli._dispatch
 
     def ready(given: list[str]) -> int:

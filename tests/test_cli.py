@@ -1,8 +1,10 @@
 """The console command itself: help, versions, lists, completion, and a real install."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from helpers import SMALL
 
+from mmoe_repro import cli
 from mmoe_repro.settings.schema import folder
 
 REPOSITORY = Path(__file__).parents[1]
@@ -275,3 +278,19 @@ def test_it_works_without_assertions(process):
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "conf/data").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_data_law_opens_with_its_source(path):
     assert path.read_text().startswith("# Source: ")
+
+
+def test_sigterm_inside_of_what_python_ignores_errors_of_ends_it_after_all(run, monkeypatch):
+    class Deleted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def work(arguments):
+        Deleted()
+        time.sleep(20)
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", work)
+    outcome = run("sweep")
+    assert outcome.status == 128 + signal.SIGTERM
+    assert outcome.err == "\nmmoe-repro: stopped; the same command goes on from here\n"
