@@ -314,7 +314,10 @@ def _run_hydra(command: str, arguments: list[str], task: Callable[["DictConfig"]
     except (HydraException, OmegaConfBaseException, OSError, ValueError, YAMLError) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
             raise
-        raise UsageError(explain(error)) from error
+        message = explain(error)
+        lacking = re.search("Interpolation key '(.+)' not found", message)
+        own = lacking and next((argument for argument in arguments if f"${{{lacking[1]}}}" in argument), None)
+        raise UsageError(f"{own}: there is no setting {lacking[1]}" if lacking and own else message) from error
     except TypeError as error:
         own = next((argument for argument in arguments if argument.startswith("hydra")), None)
         if own is None:

@@ -125,6 +125,8 @@ def warm_up(folder: Path) -> None:
     folder.mkdir()
     here = os.getcwd()
     os.chdir(folder)
+    # Begun inside a trace, autograd looks for devices, and does not work in a fork of this process any more.
+    torch.ones(1, requires_grad=True).sum().backward()
     # Steps that were traced once serve the children, too: half the time of so small a sweep.
     made: dict[str, Any] = {}
     make_step = population._make_step

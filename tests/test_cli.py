@@ -294,3 +294,8 @@ def test_sigterm_inside_of_what_python_ignores_errors_of_ends_it_after_all(run, 
     outcome = run("sweep")
     assert outcome.status == 128 + signal.SIGTERM
     assert outcome.err == "\nmmoe-repro: stopped; the same command goes on from here\n"
+
+
+def test_of_a_reference_to_no_setting_the_override_is_named(run):
+    outcome = run("sweep", "name=${nope}")  # of which Hydra names the folder that the name is in
+    assert (outcome.status, outcome.err) == (2, "mmoe-repro: name=${nope}: there is no setting nope\n")
