@@ -342,7 +342,7 @@ def grid(seconds: float, folder: Path) -> None:
     """Draw how the cost of a run-step on one core grows with population size and batch."""
     import pandas as pd
 
-    from mmoe_repro.views.matplotlib_renderer import save
+    from mmoe_repro.views.figure_files import save
 
     sizes, batches = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
     rows = []

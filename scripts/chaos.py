@@ -39,7 +39,7 @@ from mmoe_repro.commands import sweep
 from mmoe_repro.settings.schema import MixtureConfig, SweepConfig, SyntheticConfig
 from mmoe_repro.settings.training import Adam, Training
 from mmoe_repro.training import population
-from mmoe_repro.views import matplotlib_renderer
+from mmoe_repro.views import figure_files
 
 SWEEP = (
     *("sweep", "model=mmoe", "data.correlation=0.5", "data.dimension=10", "runs=20"),
@@ -107,7 +107,7 @@ def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: Non
 
     cli._dispatch = ready
     # Drawing takes longest by far, and its files are written as all others are.
-    matplotlib_renderer.save = lambda folder, *_: [folder / "curves.png"]
+    figure_files.save = lambda folder, *_: [folder / "curves.png"]
     try:
         fault()
         status = cli.main()

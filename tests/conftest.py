@@ -13,7 +13,7 @@ import torch
 from mmoe_repro import cli
 from mmoe_repro.commands import sweep
 from mmoe_repro.settings.own_code import is_own_module
-from mmoe_repro.views import matplotlib_renderer
+from mmoe_repro.views import figure_files
 
 torch.set_num_threads(1)
 
@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sweep, "_sweep", None)
         # Drawing takes longest by far; `process` draws, and test_figures.py looks at every figure.
-        monkeypatch.setattr(matplotlib_renderer, "save", lambda folder, *_: [folder / "curves.png"])
+        monkeypatch.setattr(figure_files, "save", lambda folder, *_: [folder / "curves.png"])
         capsys.readouterr()
         try:
             status = cli.main()

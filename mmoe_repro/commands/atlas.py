@@ -19,7 +19,7 @@ from mmoe_repro.settings.claims import read_claims
 from mmoe_repro.settings.ranges import check, check_name
 from mmoe_repro.text import aligned
 from mmoe_repro.training.progress import ProgressBar
-from mmoe_repro.views.matplotlib_renderer import save
+from mmoe_repro.views.figure_files import save
 
 #: Columns of the page's table of claims that a terminal has no room for; the sentences below it say both.
 _WIDE = ("says", "95 % interval")

@@ -15,8 +15,8 @@ from mmoe_repro.jobs.checks import check_law
 from mmoe_repro.runs.files import write_settings, write_table
 from mmoe_repro.settings.ranges import check, check_name
 from mmoe_repro.text import aligned
+from mmoe_repro.views.figure_files import save
 from mmoe_repro.views.figures import label_correlation
-from mmoe_repro.views.matplotlib_renderer import save
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from mmoe_repro.runs.curves import curves_by_cell, mean_curves
 from mmoe_repro.runs.files import alone, write_atomically, write_table
 from mmoe_repro.runs.results import write_manifest
 from mmoe_repro.text import latex
+from mmoe_repro.views import figure_files
 from mmoe_repro.views.page import render
 from mmoe_repro.views.panels import Picture
 from mmoe_repro.views.tables import losses_markdown, losses_shown, verdicts_markdown, verdicts_shown
@@ -43,9 +44,7 @@ def write_losses(results: Path, findings: Findings) -> None:
 
 def write_figures(results: Path, pictures: Mapping[str, Picture]) -> list[Path]:
     """Draw the sweep's figures that are not there yet; return the PNG files."""
-    from mmoe_repro.views import matplotlib_renderer  # a third of a second, which a page does without
-
-    return matplotlib_renderer.save(results / "figures", pictures)
+    return figure_files.save(results / "figures", pictures)
 
 
 def write_verdicts(

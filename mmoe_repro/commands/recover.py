@@ -31,7 +31,7 @@ from mmoe_repro.text import aligned
 from mmoe_repro.training.chunk import open_store
 from mmoe_repro.training.progress import ProgressBar
 from mmoe_repro.training.workers import Assignment, train
-from mmoe_repro.views.matplotlib_renderer import save
+from mmoe_repro.views.figure_files import save
 
 #: The curves that are compared apart, after the search, and the seeds by which their rate and batch are chosen.
 _FIGURE3 = tuple(curve for curve in CURVES if curve.figure == "figure3")

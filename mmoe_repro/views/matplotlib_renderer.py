@@ -1,14 +1,9 @@
-"""Figures as files, PNG and SVG, drawn by Matplotlib."""
+"""Pictures, drawn by Matplotlib."""
 
-import hashlib
 import io
-import pickle
 import re
-import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -18,10 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from mmoe_repro.errors import DrawingError, one_line
-from mmoe_repro.runs.files import write_atomically
-from mmoe_repro.views import panels, style
-from mmoe_repro.views.panels import Axis, Bars, Line, Mark, Outline, Panel, Picture, Points, Rule, Tiles, in_files
+from mmoe_repro.views.panels import Axis, Bars, Line, Mark, Outline, Panel, Picture, Points, Rule, Tiles
 from mmoe_repro.views.style import INK
 
 #: The look of every figure of the program, for `matplotlib.rc_context`.
@@ -58,65 +50,15 @@ _KEPT = "\x00"
 _LETTERS_UP = 22
 
 
-def save(folder: Path, pictures: Mapping[str, Picture]) -> list[Path]:
-    """Draw pictures in the program's style, each as PNG and SVG, and remove those of an earlier command.
-
-    Files that are of the same picture already stay as they are.
-
-    Args:
-        folder: where they go.
-        pictures: by file name, without its ending; one of too many panels becomes `name`, `name_2` and so on.
-
-    Returns:
-        the PNG files.
-
-    Raises:
-        DrawingError: some could not be drawn; all others are there.
-        OSError: they cannot be written.
-    """
-    files = {name: one for of, picture in pictures.items() for name, one in in_files(of, picture).items()}
-    failed = {}
-    for name, picture in files.items():
-        digest, paths = _digest(picture), [folder / (name + ending) for ending in (".svg", ".png")]
-        if all(path.exists() for path in paths) and digest.encode() in paths[1].read_bytes():
-            continue
-        try:
-            drawn = _drawn(picture, digest)
-        except Exception as error:  # of fonts, of a release of Matplotlib: one picture costs no other
-            failed[name] = one_line(error)
-            continue
-        for path in paths:
-            write_atomically(path, drawn[path.suffix])
-    drawn_now = [name for name in files if name not in failed]
-    for path in [*folder.glob("*.png"), *folder.glob("*.svg")]:
-        if path.stem not in drawn_now:
-            path.unlink()
-    if failed:
-        reasons = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
-        raise DrawingError(f"{folder}: could not draw {reasons}; everything else is there")
-    return [folder / f"{name}.png" for name in files]
-
-
-def _drawn(picture: Picture, digest: str) -> dict[str, bytes]:
-    """A picture as the content of its files, by their ending."""
-    figure, contents = draw(picture), {}
-    for ending, metadata in ((".svg", {"Date": None}), (".png", {"Picture": digest})):
+def contents(picture: Picture, mark: str) -> dict[str, bytes]:
+    """A picture as the content of its files, by their ending; the PNG file records `mark`."""
+    figure, found = draw(picture), {}
+    for ending, metadata in ((".svg", {"Date": None}), (".png", {"Picture": mark})):
         buffer = io.BytesIO()
         with matplotlib.rc_context(STYLE):
             figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        contents[ending] = buffer.getvalue()
-    return contents
-
-
-def _digest(picture: Picture) -> str:
-    """Tells a drawn picture from any other: by its data, this code and Matplotlib's version. PNG files record it."""
-    return hashlib.sha256(pickle.dumps((picture, _drawn_by()))).hexdigest()
-
-
-@cache
-def _drawn_by() -> tuple[str, ...]:
-    code = (Path(str(module.__file__)).read_text(encoding="utf-8") for module in (sys.modules[__name__], panels, style))
-    return matplotlib.__version__, *code
+        found[ending] = buffer.getvalue()
+    return found
 
 
 def draw(picture: Picture) -> Figure:

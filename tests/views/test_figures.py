@@ -14,7 +14,7 @@ from mmoe_repro import paper
 from mmoe_repro.findings.sweep_findings import find
 from mmoe_repro.names import NAMES
 from mmoe_repro.settings.schema import folder as conf
-from mmoe_repro.views import matplotlib_renderer, page, svg_renderer
+from mmoe_repro.views import figure_files, page, svg_renderer
 from mmoe_repro.views.figures import joint_outcomes, pictures_of
 from mmoe_repro.views.panels import Bars, Points
 from mmoe_repro.views.style import series_of, style_of
@@ -28,7 +28,7 @@ def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None, paper_loss
     generator = np.random.default_rng(0)
     of_cells = [generator.uniform(0.05, 0.3, runs) if losses is None else losses[:runs] for _ in swept]
     tables = made_up_sweep(swept, of_cells, steps, paper_loss)
-    paths = matplotlib_renderer.save(folder, pictures_of(find(tables, CLAIMS)))
+    paths = figure_files.save(folder, pictures_of(find(tables, CLAIMS)))
     assert all(path.stat().st_size > 5000 for path in paths)
     return {path.stem: path.with_suffix(".svg").read_text() for path in paths}
 
