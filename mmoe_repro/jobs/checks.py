@@ -168,6 +168,8 @@ def check_model(cell: Cell, law: Law) -> None:
     try:
         if own_targets(cell.model.settings):
             _check_state(cell, law)
+        else:
+            population(cell, range(2))  # `check_own_model` makes populations of the others
         _check_gradients(_build(cell, 0), x)
     except Exception as error:
         raise UsageError(f"{refused} {_cannot_be_trained(error)}") from None

@@ -11,6 +11,7 @@ from mmoe_repro.errors import UsageError
 from mmoe_repro.jobs import checks
 from mmoe_repro.jobs.checks import check_law, check_model, check_own_law, check_own_model
 from mmoe_repro.settings.cell import Cell, Option
+from mmoe_repro.training import chunk
 
 
 class Good:
@@ -101,7 +102,7 @@ def test_a_run_that_alone_is_different_is_found_in_its_chunk():
 def test_a_model_is_tried_compiled_if_it_will_be(monkeypatch):
     tried = []
     original = checks.population
-    monkeypatch.setattr(checks, "can_compile", lambda device: True)
+    monkeypatch.setattr(chunk, "can_compile", lambda device: True)
 
     def population(cell, seeds, compiled=False, **more):
         tried.append((len(seeds), compiled))

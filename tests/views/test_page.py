@@ -142,7 +142,7 @@ def test_verdicts_of_other_folders_stand_beside(written, run, tmp_path):
     assert ">other</th>" in text and ">laws: 5 settings</th>" in text
     assert text.count("contradicted 4, untested 1</td>") == 9
     outcome = run("report", "results/x", "beside=[results/y]")
-    assert outcome.status == 2 and "results/x: no results" in outcome.err
+    assert outcome.status == 2 and "results/x: there is no such folder" in outcome.err
 
 
 def test_missing_cells_and_what_adds_them(written):
