@@ -75,6 +75,20 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block ends: one inside of a database's commit may leave it locked."""
+    came: set[int] = set()
+    before = {number: signal.signal(number, lambda number, frame: came.add(number)) for number in _ASKING}
+    try:
+        yield
+    finally:
+        for asking, handler in before.items():
+            signal.signal(asking, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
 class Workers:
     """Processes of one thread each that do what is submitted to them, for as long as a `with` block lasts.
 

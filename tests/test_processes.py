@@ -13,7 +13,7 @@ import torch
 
 from mmoe_repro import processes
 from mmoe_repro.errors import Killed, Terminated
-from mmoe_repro.processes import Stopped, Workers
+from mmoe_repro.processes import Stopped, Workers, undisturbed
 
 
 def double(number):
@@ -209,3 +209,14 @@ def test_slurm_and_quotas_leave_at_least_one_core_and_not_more_than_there_are(mo
     assert processes.cores() == here
     monkeypatch.setattr(processes, "_quotas", lambda: [0])  # half a core
     assert processes.cores() == 1
+
+
+def test_an_undisturbed_block_ends_before_it_is_interrupted():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with undisturbed():
+            signal.raise_signal(signal.SIGINT)
+            done.append("inside")
+        done.append("after")
+    assert done == ["inside"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

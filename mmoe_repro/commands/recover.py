@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmoe_repro.compiler import untested_release
 from mmoe_repro.errors import UsageError
-from mmoe_repro.processes import Workers, cores, one_thread, stopping
+from mmoe_repro.processes import Workers, cores, one_thread, stopping, undisturbed
 from mmoe_repro.recovery import figures, laws, search, search_space
 from mmoe_repro.recovery import judge as verdicts
 from mmoe_repro.recovery.candidate import REFERENCE, Candidate, figure3_settings, reference, rounded, write_options
@@ -159,8 +159,9 @@ def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers:
                 searchers = [pool.submit(_searcher, *values) for values in arguments]
                 while not all(searcher.done() for searcher in searchers):
                     time.sleep(2)
-                    now = len(search.finished(study))
-                    bar.progress(now - done, _best(study))
+                    with undisturbed():
+                        now, best = len(search.finished(study)), _best(study)
+                    bar.progress(now - done, best)
                     done = now
                 for searcher in searchers:
                     searcher.result()
