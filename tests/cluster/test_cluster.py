@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -168,17 +169,27 @@ def test_a_preempted_job_goes_back_into_the_queue_and_ends_with_the_same_bits(on
     number = next(word for word in Path(f"/proc/{job}/environ").read_text().split("\0") if "ARRAY_JOB_ID=" in word)
     part = f"{number.partition('=')[2]}_1"
     asked(on_slurm, "scancel", "--signal=USR2", part)
-    until(lambda: "Requeue" in asked(on_slurm, "scontrol", "show", "job", part) and not _lives(job))
+    # A part that starts again while anything of it is still ending takes over its exit status.
+    until(
+        lambda: (
+            "Restarts=1" in asked(on_slurm, "scontrol", "show", "job", part)
+            and not _alive(number, "SLURM_ARRAY_TASK_ID=1")
+        )
+    )
     until(lambda: "PENDING" in asked(on_slurm, "squeue", "-h", "-r", "-j", part, "-o", "%T"))
     asked(on_slurm, "scontrol", "update", f"jobid={part}", "StartTime=now")  # else in two minutes
     outcome = ended(sweep)
     assert outcome.returncode == 0, outcome.stderr
-    assert "Restarts=1" in asked(on_slurm, "scontrol", "show", "job", part)
     assert_same(on_slurm.folder / "results/sweep", undisturbed)
 
 
-def _lives(pid):
-    return Path(f"/proc/{pid}").exists()
+def _alive(*variables):
+    """Whether there is a process whose environment has all these settings."""
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if set(variables) <= set(environ.read_text(errors="replace").split("\0")):
+                return True
+    return False
 
 
 @pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
