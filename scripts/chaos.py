@@ -436,7 +436,8 @@ def damages(sweeps: Sweeps) -> Iterator[Callable[[], list[str]]]:
                 path.rmdir()
         return [f"{file} {how}: {one}" for one in sweeps.faults(folder)]
 
-    files = [path.relative_to(sweeps.whole) for path in sorted((sweeps.whole / "results").rglob("*")) if path.is_file()]
+    there = [path for path in sorted((sweeps.whole / "results").rglob("*")) if path.is_file() and path.stat().st_size]
+    files = [path.relative_to(sweeps.whole) for path in there]  # an empty one is a lock, which `odd_locks` damages
     hows = ("flipped", "truncated", "empty", "gone", "a folder")
     return (partial(trial, file, how) for _ in range(4) for file in files for how in hows)
 
