@@ -166,16 +166,12 @@ def test_slurm_gives_the_same_bits_through_a_killed_job(on_slurm, undisturbed):
 def test_a_preempted_job_goes_back_into_the_queue_and_ends_with_the_same_bits(on_slurm, undisturbed):
     sweep = on_slurm.start(*SWEEP, *SLURM)
     (job,) = until(lambda: on_slurm.training("SLURM_ARRAY_TASK_ID=1"))
-    number = next(word for word in Path(f"/proc/{job}/environ").read_text().split("\0") if "ARRAY_JOB_ID=" in word)
-    part = f"{number.partition('=')[2]}_1"
+    words = Path(f"/proc/{job}/environ").read_text().split("\0")
+    environment = dict(word.split("=", 1) for word in words if "=" in word)
+    part, step = f"{environment['SLURM_ARRAY_JOB_ID']}_1", f"slurmstepd: [{environment['SLURM_JOB_ID']}."
     asked(on_slurm, "scancel", "--signal=USR2", part)
-    # A part that starts again while anything of it is still ending takes over its exit status.
-    until(
-        lambda: (
-            "Restarts=1" in asked(on_slurm, "scontrol", "show", "job", part)
-            and not _alive(number, "SLURM_ARRAY_TASK_ID=1")
-        )
-    )
+    # A part that starts again before Slurm was told how it ended takes over that exit status.
+    until(lambda: "Restarts=1" in asked(on_slurm, "scontrol", "show", "job", part) and not _runs(step))
     until(lambda: "PENDING" in asked(on_slurm, "squeue", "-h", "-r", "-j", part, "-o", "%T"))
     asked(on_slurm, "scontrol", "update", f"jobid={part}", "StartTime=now")  # else in two minutes
     outcome = ended(sweep)
@@ -183,11 +179,11 @@ def test_a_preempted_job_goes_back_into_the_queue_and_ends_with_the_same_bits(on
     assert_same(on_slurm.folder / "results/sweep", undisturbed)
 
 
-def _alive(*variables):
-    """Whether there is a process whose environment has all these settings."""
-    for environ in Path("/proc").glob("[0-9]*/environ"):
+def _runs(command):
+    """Whether there is a process whose command line begins so."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if set(variables) <= set(environ.read_text(errors="replace").split("\0")):
+            if path.read_text(errors="replace").startswith(command):
                 return True
     return False
 
