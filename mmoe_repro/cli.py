@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
-from mmoe_repro.errors import DrawingError, Killed, Terminated, UsageError, nearest, one_line, told
+from mmoe_repro.errors import DrawingError, Killed, Terminated, UsageError, nearest, one_line, raise_terminated, told
 from mmoe_repro.text import examples, paragraph, plain, terminal_width
 
 #: What the program does, a command and its gist each; the help of those that have no settings is their gist.
@@ -89,7 +88,7 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "mmoe_repro.cli", *sys.argv[1:]])
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # of a program that was started with it closed
     _degrade_what_cannot_be_shown()
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, raise_terminated)
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         status = _dispatch(sys.argv[1:])
@@ -132,10 +131,6 @@ def _interrupt_again(ignored: "UnraisableHookArgs") -> None:
         threading.Timer(0.1, os.kill, (os.getpid(), number)).start()  # at once it might come inside of the same again
     else:
         sys.__unraisablehook__(ignored)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def _degrade_what_cannot_be_shown() -> None:

@@ -5,6 +5,8 @@ import errno
 import re
 import signal
 from collections.abc import Iterable
+from types import FrameType
+from typing import NoReturn
 
 #: What helps against what the operating system refuses.
 _CURES = {
@@ -27,6 +29,11 @@ class DrawingError(Exception):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: the program ends as by Ctrl-C, with what it has done stored."""
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM."""
+    raise Terminated
 
 
 class Killed(Exception):

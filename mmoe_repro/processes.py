@@ -16,11 +16,11 @@ from pathlib import Path
 from pickle import PicklingError
 from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 
-from mmoe_repro.errors import Killed, Terminated, one_line
+from mmoe_repro.errors import Killed, one_line, raise_terminated
 
 _T = TypeVar("_T")
 _SPAWN = multiprocessing.get_context("spawn")
@@ -113,7 +113,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may do so
-            self._restored = signal.signal(signal.SIGTERM, _raise_terminated)
+            self._restored = signal.signal(signal.SIGTERM, raise_terminated)
         for thread in self._threads:
             thread.start()
         return self
@@ -196,10 +196,6 @@ def _start(worker: BaseProcess) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
     worker.start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 # -- in a worker ---------------------------------------------------------------------------------

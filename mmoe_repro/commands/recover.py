@@ -160,9 +160,9 @@ def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers:
                 while not all(searcher.done() for searcher in searchers):
                     time.sleep(2)
                     with undisturbed():
-                        now, best = len(search.finished(study)), _best(study)
-                    bar.progress(now - done, best)
-                    done = now
+                        ended = search.finished(study)
+                    bar.progress(len(ended) - done, _best(ended))
+                    done = len(ended)
                 for searcher in searchers:
                     searcher.result()
         finally:
@@ -170,8 +170,8 @@ def _search(results: Path, fits: Sequence[Fit], trials: int, seed: int, workers:
     return search.search_table(study)
 
 
-def _best(study: optuna.Study) -> float | None:
-    scores = [trial.value for trial in search.finished(study) if trial.state == optuna.trial.TrialState.COMPLETE]
+def _best(trials: Sequence[optuna.trial.FrozenTrial]) -> float | None:
+    scores = [trial.value for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
     return min((value for value in scores if value is not None), default=None)
 
 
