@@ -100,9 +100,9 @@ def main() -> int:
     except Killed as error:
         return _say(f"{error}; the same command goes on from here", 1)
     except KeyboardInterrupt as interrupt:
-        number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
         how = str(interrupt) or "stopped"  # a launcher says what became of its jobs
-        return _say(f"{how}; the same command goes on from here", 128 + number, opening="\n")  # after the ^C
+        message = f"{how}; the same command goes on from here"
+        return _say(message, 128 + _signal_of(interrupt), opening="\n")  # after the ^C
     except MemoryError as error:
         return _say(f"{one_line(error)}; what is stored is safe", 1)
     except OSError as error:
@@ -124,11 +124,15 @@ def _say(message: str, status: int, opening: str = "") -> int:
     return status
 
 
+def _signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
+    return signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+
+
 def _interrupt_again(ignored: "UnraisableHookArgs") -> None:
     """End after all where Ctrl-C or SIGTERM came inside of what Python ignores all errors of, such as a `__del__`."""
     if isinstance(ignored.exc_value, KeyboardInterrupt):
-        number = signal.SIGTERM if isinstance(ignored.exc_value, Terminated) else signal.SIGINT
-        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()  # at once it might come inside of the same again
+        again = (os.getpid(), _signal_of(ignored.exc_value))
+        threading.Timer(0.1, os.kill, again).start()  # at once it might come inside of the same again
     else:
         sys.__unraisablehook__(ignored)
 

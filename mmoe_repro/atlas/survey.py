@@ -1,6 +1,5 @@
 """Training the atlas's settings: several processes take them in turn, each stored as soon as it is done."""
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from mmoe_repro.atlas.design import cells
 from mmoe_repro.errors import UsageError
-from mmoe_repro.runs.files import checksum, read_table, read_text, reading, write_atomically
+from mmoe_repro.runs.files import checksum, read_table, read_text, reading, write_atomically, write_table
 from mmoe_repro.training.chunk import train_unstored
 
 #: The seeds of every setting, which no sweep and no search has.
@@ -71,9 +70,7 @@ def work(
             continue  # another process is at it
         try:
             if not path.exists():
-                buffer = io.BytesIO()
-                train(number, chosen, range(SEED, SEED + runs), stopping).to_parquet(buffer, index=False)
-                write_atomically(path, buffer.getvalue())
+                write_table(path, train(number, chosen, range(SEED, SEED + runs), stopping))
             finished(number)
         finally:
             path.with_suffix(".lock").unlink(missing_ok=True)

@@ -126,12 +126,11 @@ def checksum(content: bytes) -> str:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV or Parquet, by the ending of `path`."""
-    buffer = io.BytesIO()
-    if path.suffix == ".parquet":
-        table.to_parquet(buffer, index=False)
-    else:
-        table.to_csv(buffer, index=False, lineterminator="\n")
-    write_atomically(path, buffer.getvalue())
+    with writing(path) as file:
+        if path.suffix == ".parquet":
+            table.to_parquet(file, index=False)
+        else:
+            table.to_csv(file, index=False, lineterminator="\n")
 
 
 @contextmanager
