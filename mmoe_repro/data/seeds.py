@@ -29,10 +29,13 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
     A user's own code may draw from any of them.
     """
     number = generator(seed, purpose).initial_seed()
+    # `torch.manual_seed` notes the whole call stack in words for each kind of accelerator, at work or not, which takes
+    # longer than all else here.
+    seed_torch = torch.manual_seed if torch.cuda.is_available() else torch.default_generator.manual_seed
     before = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
+            seed_torch(number)
             np.random.seed(number)
             random.seed(number)
             yield
