@@ -25,8 +25,8 @@ from mmoe_repro.training.population import build_model
 SMALL = (
     "data.dimension=20",
     "training.batch_size=32",
-    "training.steps=200",
-    "training.window=50",
+    "training.steps=40",
+    "training.window=10",
     "runs=10",
     "workers=1",
 )

@@ -34,6 +34,7 @@ def test_nothing_is_compiled_with_an_unknown_release(unknown):
         compile_traced(traced, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
 def test_what_was_compiled_is_kept_for_other_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

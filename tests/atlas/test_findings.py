@@ -66,6 +66,7 @@ def test_runs_that_diverged_are_left_out_and_a_cell_of_them_says_nothing(config,
     assert np.isfinite(found.loc[0, "F3"])
 
 
+@pytest.mark.slow
 def test_words_name_what_a_claim_hangs_on(config, choices):
     table = design.draw(choices, 96)
     generator = np.random.default_rng(0)

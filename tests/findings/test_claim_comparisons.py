@@ -348,6 +348,7 @@ def test_the_document_has_the_power_that_was_measured():
             assert written.at[name, str(count)] == f"{of_claim[count]:.0%}".replace("%", " %")
 
 
+@pytest.mark.slow
 def test_a_replica_of_the_paper_is_found_as_often_as_was_measured():
     """Of 40 trials by 200 runs; C1, C2a, C2b and T2, the others being found always. Four binomial errors."""
     measured = pd.read_csv(Path(__file__).parents[2] / "results" / "coverage" / "power.csv")

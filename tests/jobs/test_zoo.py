@@ -43,7 +43,13 @@ def check(one):
     return law
 
 
-@pytest.mark.parametrize("name", zoo.TRAINED)
+#: Every sixth; the others run in CI and with `pytest -m slow`.
+FEW = list(zoo.TRAINED)[::6]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in zoo.TRAINED]
+)
 def test_it_trains_as_in_an_ordinary_loop(name):
     law = check(cell("TRAINED", name))
     model = zoo.TRAINED[name]

@@ -23,6 +23,7 @@ def planted_figure2(monkeypatch):
     return table
 
 
+@pytest.mark.slow
 def test_a_planted_law_is_found(planted_figure2):
     best = min((laws.fit(2, 0.01, start) for start in range(12)), key=lambda one: one.misfit)
     assert best.misfit < 1e-6
@@ -84,6 +85,7 @@ def test_mirrored_laws_are_not_distinct():
     assert laws.distinct([], 3) == []
 
 
+@pytest.mark.slow
 def test_the_table_keeps_the_laws(tmp_path):
     fits = [laws.fit(sines, 0.01, start) for sines in (1, 4) for start in range(3)]
     table = laws.laws_table(fits)

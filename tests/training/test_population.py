@@ -54,8 +54,9 @@ def small(model):
 
 without_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 without_compiler = pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
+compiling = [without_compiler, pytest.mark.slow]
 both_ways = pytest.mark.parametrize(
-    "compiled", [False, pytest.param(True, marks=[without_compiler, pytest.mark.slow])], ids=["traced", "compiled"]
+    "compiled", [False, pytest.param(True, marks=compiling)], ids=["traced", "compiled"]
 )
 
 
@@ -90,7 +91,7 @@ def test_every_other_architecture_trains_as_in_an_ordinary_loop(model):
         (adam(weight_decay=0.1), False),
         (adam(weight_decay=0.1, decoupled_weight_decay=True), False),
         (adam(amsgrad=True), False),
-        pytest.param(adam(betas=[0.8, 0.95], weight_decay=0.1, amsgrad=True), True, marks=without_compiler),
+        pytest.param(adam(betas=[0.8, 0.95], weight_decay=0.1, amsgrad=True), True, marks=compiling),
     ],
     ids=lambda value: str(value).replace("Adam", ""),
 )
@@ -222,6 +223,7 @@ class _Own(torch.nn.Module):
         return self.linear(x) * x.new_tensor([self.scale])
 
 
+@pytest.mark.slow
 @without_compiler
 def test_compiled_models_that_differ_in_a_constant_are_told_apart():
     def first_losses(scale, compiled):

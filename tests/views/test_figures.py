@@ -100,6 +100,7 @@ def test_diverged_runs_are_left_out(tmp_path):
     assert "needs two runs or more" in all_gone["correlation"]
 
 
+@pytest.mark.slow
 def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
     names = {"my_net": "my_net", **NAMES}
     texts = drawn(tmp_path, swept_cells(list(names), [0.0, 0.5, 0.9, 1.0]), runs=4)
@@ -113,6 +114,7 @@ def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
     assert all(sum(text.count(f">{name}<") for text in files) == 4 for name in names.values())
 
 
+@pytest.mark.slow
 def test_a_range_of_settings_has_a_figure_of_how_many_come_near_the_best(tmp_path):
     swept = swept_cells(MODELS, [0.5, 1.0], **{"model.initializer": ["a", "b", "c"]})
     text = drawn(tmp_path, swept, runs=4)["trainability"]
