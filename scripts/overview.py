@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 #: What a column shows, and the verdicts that it is of.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "the paper's\nown runs": (),
+    "the\npaper": (),
     "recovered\nsetting": ("recovery/figure4", "recovery/figure3"),
+    "its rate\nsearched": ("paper",),
     "Figure 2's\nlaw alone": ("paper_figure2_m4",),
     "google_\nresearch": ("recovery/peers data=google_research", "recovery/peers_figure3 data=google_research"),
     "keras_\nmmoe": ("recovery/peers data=keras_mmoe", "recovery/peers_figure3 data=keras_mmoe"),
