@@ -297,6 +297,27 @@ def tally(settings: str, *folders: str) -> str:
     return markdown(["claim", *kinds, "571, 200 runs"], rows)
 
 
+def unlearnt(*folders: str) -> str:
+    """Runs that learn only one of their tasks + none, by setting and model; a cell of two folders is shown once."""
+    table = pd.DataFrame()
+    shown: set[str] = set()
+    for folder in folders:
+        runs = read(f"{folder}/runs.parquet")
+        keys = list(runs.columns[: list(runs.columns).index("seed")])
+        cells = runs[keys].drop_duplicates().set_index("cell")
+        swept = [key for key in cells if key not in ("model", "correlation") and cells[key].nunique() > 1]
+        for row in read(f"{folder}/joint_outcomes.csv").itertuples():
+            if row.cell not in shown:
+                of = cells.loc[row.cell]
+                setting = [f"{key.rpartition('.')[2].replace('_', ' ')} {of[key]}" for key in swept]
+                line = ", ".join([*setting, f"p = {of['correlation']:g}"])
+                table.loc[line, of["model"]] = f"{row.one} + {row.none}"
+                shown.add(row.cell)
+    models = sorted(table, key=lambda model: [*NAMES, model].index(model))
+    header = [f"one + none of {runs['seed'].nunique()}", *(NAMES.get(one, one.replace("_", " ")) for one in models)]
+    return markdown(header, [[line, *table.loc[line, models]] for line in table.index])
+
+
 def predicted(folder: str) -> str:
     """The mean and the shares of task 1's final losses at the correlation that is held out."""
     runs = read(f"{folder}/runs.parquet").query("task == 1 and correlation == 0.9")
@@ -308,7 +329,7 @@ def predicted(folder: str) -> str:
     return markdown(["model at p = 0.9", "final mean", "below 0.167", "0.167 to 0.4", "above 0.4"], rows)
 
 
-_OF_RESULTS = (losses, means, trainability, verdicts, rejudged, laws, distances, predicted, tally)
+_OF_RESULTS = (losses, means, trainability, verdicts, rejudged, laws, distances, predicted, tally, unlearnt)
 _OF_CLAIMS = (paper_verdicts, power, wrong_verdicts, interval_coverage)
 KINDS: dict[str, Callable[..., str]] = {kind.__name__: kind for kind in (*_OF_RESULTS, *_OF_CLAIMS)}
 
