@@ -49,6 +49,7 @@ def test_the_guide_is_one_page():
     assert len(GUIDE.read_text(encoding="utf-8").splitlines()) <= 100
 
 
+@pytest.mark.slow
 def test_the_page_about_python_is_true(run, tmp_path):
     """Its examples run, and it describes every column."""
     assert run("sweep", "model=mmoe", "data.correlation=0.5,1", *SMALL, "runs=2").status == 0

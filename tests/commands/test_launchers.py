@@ -87,6 +87,7 @@ def test_a_unit_that_fails_is_a_line_and_the_others_of_its_job_are_trained(run, 
     assert set(pd.read_parquet(tmp_path / "results/sweep/runs.parquet")["model"]) == {"mmoe"}
 
 
+@pytest.mark.slow
 def test_tables_of_what_is_stored_so_far(run, tmp_path, launched):
     assert run(*SWEEP, "runs=10").status == 0
     outcome = run(*LAUNCHED, "train=false")

@@ -180,6 +180,7 @@ def test_every_swept_key_has_a_column(run, tmp_path):
 RATES = ("training.learning_rate=0.000001,0.01",)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_chosen_on_runs_of_its_own(run, tmp_path):
     """And only the chosen rates get their runs if asked."""
     outcome = run("sweep", *MMOE, *RATES, "tuning_runs=5", "runs=5", "name=all")
@@ -651,6 +652,7 @@ def test_a_file_that_a_built_in_one_would_hide_is_refused(run, tmp_path):
     assert "my_conf/model/mmoe.yaml: a built-in option has this name" in outcome.err
 
 
+@pytest.mark.slow
 def test_more_tasks_and_features(run, tmp_path):
     outcome = run("sweep", *MMOE, "data.tasks=3", "data.dimension=12", "model=shared_bottom,omoe,mmoe", "runs=2")
     assert outcome.status == 0, outcome.err

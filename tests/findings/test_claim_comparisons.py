@@ -286,6 +286,7 @@ def test_a_size_is_larger_or_smaller_where_it_surely_is():
     assert found["F3"].effect < found["F3"].paper_low < found["F3"].paper < found["F3"].paper_high
 
 
+@pytest.mark.slow
 def test_replicas_of_the_paper_are_like_it():
     """Of 10 trials, by 60 runs; an interval at 98.75 % misses in one of 80."""
     generator = np.random.default_rng(0)

@@ -40,6 +40,7 @@ def test_figure_3s_network_is_judged_by_f3_alone(run, tmp_path):
     assert judged.at["F3", "confidence"] == 1 - 2 * 0.05 / 8 and judged.at["F3", "size"]
 
 
+@pytest.mark.slow
 def test_laws_are_judged_apart(run, tmp_path):
     outcome = run("sweep", "data=linear,figure2_m4", "model=shared_bottom", "data.correlation=0.5,0.9,1", *SMALL)
     assert outcome.status == 0, outcome.err
@@ -66,6 +67,7 @@ def test_thresholds_are_settings_and_checked(run, argument, says):
     assert says in outcome.err and outcome.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_thresholds_do_not_make_other_cells(run, tmp_path):
     small = ("model=shared_bottom", "model.bottom=[16]", "data.correlation=0.5,0.9,1", *SMALL)
     assert run("sweep", *small).status == 0

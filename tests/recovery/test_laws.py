@@ -31,6 +31,7 @@ def test_a_planted_law_is_found(planted_figure2):
         assert best.at(p).label_pearson == pytest.approx(PLANTED.at(p).label_pearson, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_too_few_sines_cannot_give_a_planted_law(planted_figure2):
     assert min(laws.fit(1, 0.01, start).misfit for start in range(6)) > 100
 
@@ -47,6 +48,7 @@ def test_a_fit_tells_its_own_misfit():
     assert found.raw_variance == pytest.approx(found.at(1.0).raw_variance)
 
 
+@pytest.mark.slow
 def test_figure_2_rules_out_one_sine_and_allows_four():
     assert not laws.fit(1, 0.01, 0).plausible
     four = min((laws.fit(4, 0.01, start) for start in range(3)), key=lambda one: one.misfit)

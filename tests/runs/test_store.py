@@ -201,6 +201,7 @@ def _make(folder, number, ready, go):
     assert store.chunk_size in range(1, 9)
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_makes_the_record_and_all_read_it(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()

@@ -38,6 +38,7 @@ def test_it_is_positively_homogeneous_and_mmoe_is_not():
     torch.testing.assert_close(fixed(x), mmoe.towers(mmoe.towers.hidden(mean[:, None].expand(-1, 2, -1))))
 
 
+@pytest.mark.slow
 def test_it_is_swept_as_its_page_says(process):
     options = ("--config-dir", str(FOLDER / "conf"), "model=fixed_gates", "data.correlation=0.5")
     outcome = process("sweep", *options, *SMALL, env={**os.environ, "PYTHONPATH": str(FOLDER)})

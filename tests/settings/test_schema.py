@@ -65,6 +65,7 @@ def test_a_law_says_what_it_was_fitted_to_and_is_made_without():
     assert cell_of("data=linear", "data.fitted_to=Figure 2").identity == cell_of("data=linear").identity
 
 
+@pytest.mark.slow
 def test_files_of_a_users_own_may_include_what_options_share(run, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from mmoe_repro.models import MMoE\n\n\n"

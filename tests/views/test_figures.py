@@ -50,6 +50,7 @@ def test_every_figure_names_its_models_axes_and_the_paper(tmp_path):
     assert "95 % bootstrap interval" in texts["spread"] and "95 % bootstrap interval" in texts["correlation"]
 
 
+@pytest.mark.slow
 def test_the_papers_outline_is_explained_in_whichever_panel_it_stands(tmp_path):
     texts = drawn(tmp_path, swept_cells(["mmoe", "omoe"], [0.2, 0.5, 0.8]))
     assert "Figure 5" in texts["histograms"] and "Figure 4" in texts["curves"]

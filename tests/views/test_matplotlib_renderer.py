@@ -90,9 +90,7 @@ def grid(models, keys):
     return {name: picture for name, picture in found.items() if picture is not None}
 
 
-@pytest.mark.parametrize(
-    ("models", "keys"), [(1, 0), (2, 1), (3, 3), (7, 0), pytest.param(12, 3, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("models", "keys"), [(1, 0), (2, 1), (7, 0), pytest.param(12, 3, marks=pytest.mark.slow)])
 def test_no_text_is_cut_or_lies_on_another(models, keys):
     for name, whole in grid(models, keys).items():
         files = in_files(name, whole)
