@@ -54,12 +54,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
     >>> nearest("mmoee", ["mmoe", "omoe"])
     "did you mean 'mmoe'? Allowed: mmoe, omoe"
+    >>> nearest("transformer", ["mmoe", "omoe"])
+    'must be one of mmoe, omoe'
     """
-    names = sorted(allowed)
-    by_lower = {name.lower(): name for name in names}
+    by_lower = {name.lower(): name for name in sorted(allowed)}
+    listed = ", ".join(by_lower.values())
     close = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    hint = f"did you mean '{by_lower[close[0]]}'? " if close else ""
-    return f"{hint}Allowed: {', '.join(names)}"
+    return f"did you mean '{by_lower[close[0]]}'? Allowed: {listed}" if close else f"must be one of {listed}"
 
 
 def one_line(error: BaseException) -> str:

@@ -153,7 +153,7 @@ def test_what_can_only_mean_one_thing_is_taken_so(run, given):
         (["training.learning_rate=fast"], "training.learning_rate=fast: must be a number"),
         (["runs=2.5"], "runs=2.5: must be a whole number"),
         (["model=mmoe", "model.bias=maybe"], "model.bias=maybe: must be true or false"),
-        (["experiment=nope"], "experiment=nope: Allowed: "),
+        (["experiment=nope"], "experiment=nope: must be one of "),
         (["name=#1"], "name=#1: must be a plain folder name"),
         (["--cfg", "nope"], "argument --cfg/-c: invalid choice: 'nope'"),
         (["hydra/sweeper=basic"], "hydra/sweeper=basic: cannot be changed"),
