@@ -152,7 +152,7 @@ def verdicts(*folders: str) -> str:
             size = f", {of_claim['size']}" if isinstance(of_claim["size"], str) and of_claim["size"] else ""
             shown.append(f"{of_claim['verdict']}{effect}{size}")
         rows.append([str(claim), row["says"], *shown])
-    return markdown(["", "the paper says", *(f"`{folder.removeprefix('results/')}`" for folder in folders)], rows)
+    return markdown(["", "the paper says", *(folder.removeprefix("results/") for folder in folders)], rows)
 
 
 def short(number: float) -> str:

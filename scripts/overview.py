@@ -26,7 +26,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "the\npaper": (),
     "recovered\nsetting": ("recovery/figure4", "recovery/figure3"),
     "its rate\nsearched": ("paper",),
-    "Figure 2's\nlaw alone": ("paper_figure2_m4",),
+    "setting\n151": ("recovery/setting_151", "recovery/setting_151_figure3"),
     "google_\nresearch": ("recovery/peers data=google_research", "recovery/peers_figure3 data=google_research"),
     "keras_\nmmoe": ("recovery/peers data=keras_mmoe", "recovery/peers_figure3 data=keras_mmoe"),
 }

@@ -17,7 +17,7 @@ OPTIONS = {group: sorted(path.stem for path in (schema.folder() / group).glob("*
 
 @pytest.mark.parametrize(
     ("group", "file", "key", "value", "options"),
-    [("model", "model_defaults", "gain", 7.5, 12), ("data", "law_defaults", "dimension", 42, 5)],
+    [("model", "model_defaults", "gain", 7.5, 12), ("data", "law_defaults", "dimension", 42, 6)],
 )
 def test_a_shared_setting_is_changed_for_every_option_in_one_line_of_one_file(
     tmp_path, group, file, key, value, options
@@ -59,7 +59,7 @@ def test_what_options_share_is_no_option(run, option):
 def test_a_law_says_what_it_was_fitted_to_and_is_made_without():
     for option in OPTIONS["data"]:
         law = cell_of(f"data={option}").data
-        fitted = {"recovered": "Figures 2 to 5", "figure2_m4": "Figure 2"}
+        fitted = {"recovered": "Figures 2 to 5", "setting_151": "Figures 2 to 5", "figure2_m4": "Figure 2"}
         assert law.fitted_to == fitted.get(option)
         assert "fitted_to" not in law.settings
     assert cell_of("data=linear", "data.fitted_to=Figure 2").identity == cell_of("data=linear").identity
