@@ -586,7 +586,7 @@ def test_a_model_that_does_not_fit_is_refused_by_name(run, tmp_path, yaml, net, 
     (tmp_path / "my_conf/model").mkdir(parents=True)
     (tmp_path / "my_conf/model/my_net.yaml").write_text(yaml)
     sys.modules.pop("my_net", None)
-    outcome = run("sweep", "model=mmoe,my_net", "--config-dir", "my_conf", *SMALL)
+    outcome = run("sweep", "model=mmoe,my_net", "data.correlation=0.5", "--config-dir", "my_conf", *SMALL)
     assert outcome.status == 2
     assert says in outcome.err and len(outcome.err.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()

@@ -1,7 +1,10 @@
 """The figures say what they show: titles, axes, series, the paper's numbers where it has them."""
 
+import io
 import re
+from collections.abc import Mapping
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,30 +17,46 @@ from mmoe_repro import paper
 from mmoe_repro.findings.sweep_findings import find
 from mmoe_repro.names import NAMES
 from mmoe_repro.settings.schema import folder as conf
-from mmoe_repro.views import figure_files, page, svg_renderer
+from mmoe_repro.views import matplotlib_renderer, page, svg_renderer
 from mmoe_repro.views.figures import joint_outcomes, pictures_of
-from mmoe_repro.views.panels import Bars, Points
+from mmoe_repro.views.panels import Bars, Points, in_files
 from mmoe_repro.views.style import series_of, style_of
 from mmoe_repro.views.tables import losses_text, verdicts_text
 
 CLAIMS = yaml.safe_load((conf() / "claims/paper.yaml").read_text())
 
 
-def drawn(folder, swept, runs=12, steps=(0, 5000, 9900), losses=None, paper_loss=1.0):
-    """Draw a sweep of made-up losses; return the text of each SVG."""
+class Drawn(Mapping[str, str]):
+    """The text of each SVG file, drawn when it is looked at."""
+
+    def __init__(self, pictures):
+        self._files = {name: one for of, picture in pictures.items() for name, one in in_files(of, picture).items()}
+
+    def __getitem__(self, name):
+        svg = io.BytesIO()
+        with matplotlib.rc_context(matplotlib_renderer.STYLE):
+            matplotlib_renderer.draw(self._files[name]).savefig(svg, format="svg")
+        return svg.getvalue().decode()
+
+    def __iter__(self):
+        return iter(self._files)
+
+    def __len__(self):
+        return len(self._files)
+
+
+def drawn(swept, runs=12, steps=(0, 5000, 9900), losses=None, paper_loss=1.0):
+    """The figures of a sweep of made-up losses."""
     generator = np.random.default_rng(0)
     of_cells = [generator.uniform(0.05, 0.3, runs) if losses is None else losses[:runs] for _ in swept]
-    tables = made_up_sweep(swept, of_cells, steps, paper_loss)
-    paths = figure_files.save(folder, pictures_of(find(tables, CLAIMS)))
-    assert all(path.stat().st_size > 5000 for path in paths)
-    return {path.stem: path.with_suffix(".svg").read_text() for path in paths}
+    return Drawn(pictures_of(find(made_up_sweep(swept, of_cells, steps, paper_loss), CLAIMS)))
 
 
 MODELS = ["shared_bottom", "omoe", "mmoe"]
 
 
-def test_every_figure_names_its_models_axes_and_the_paper(tmp_path):
-    texts = drawn(tmp_path, swept_cells(MODELS, [0.5, 0.9, 1.0]))
+def test_every_figure_names_its_models_axes_and_the_paper():
+    texts = dict(drawn(swept_cells(MODELS, [0.5, 0.9, 1.0])))
     assert set(texts) == {"curves", "histograms", "spread", "correlation", "gates"}
     assert "Shared-Bottom" not in texts.pop("gates")
     for text in texts.values():
@@ -50,15 +69,14 @@ def test_every_figure_names_its_models_axes_and_the_paper(tmp_path):
     assert "95 % bootstrap interval" in texts["spread"] and "95 % bootstrap interval" in texts["correlation"]
 
 
-@pytest.mark.slow
-def test_the_papers_outline_is_explained_in_whichever_panel_it_stands(tmp_path):
-    texts = drawn(tmp_path, swept_cells(["mmoe", "omoe"], [0.2, 0.5, 0.8]))
+def test_the_papers_outline_is_explained_in_whichever_panel_it_stands():
+    texts = drawn(swept_cells(["mmoe", "omoe"], [0.2, 0.5, 0.8]))
     assert "Figure 5" in texts["histograms"] and "Figure 4" in texts["curves"]
-    assert "Figure 5" not in drawn(tmp_path, swept_cells(["mmoe"], [0.2]))["histograms"]
+    assert "Figure 5" not in drawn(swept_cells(["mmoe"], [0.2]))["histograms"]
 
 
-def test_the_papers_losses_are_drawn_as_squared_errors(tmp_path):
-    texts = drawn(tmp_path, swept_cells(["mmoe"], [0.5]), paper_loss=0.5)
+def test_the_papers_losses_are_drawn_as_squared_errors():
+    texts = drawn(swept_cells(["mmoe"], [0.5]), paper_loss=0.5)
     assert "Figure 4 × 2" in texts["curves"] and "Figure 5 × 2" in texts["histograms"]
     (halved, shares), (whole, same) = (paper.histogram("figure4", "mmoe", 0.5, each) for each in (0.5, 1.0))
     assert (halved == 2 * whole).all() and (shares == same).all()
@@ -75,36 +93,34 @@ def test_figure_5_holds_every_run_in_bins_that_do_not_overlap(model, correlation
     assert shares.sum() == pytest.approx(1)
 
 
-def test_the_small_network_has_figure_3_beside_it(tmp_path):
-    texts = drawn(tmp_path, swept_cells(["shared_bottom"], [0.5], bottom=[16]))
+def test_the_small_network_has_figure_3_beside_it():
+    texts = drawn(swept_cells(["shared_bottom"], [0.5], bottom=[16]))
     assert "Figure 3" in texts["curves"] and "Figure 4" not in texts["curves"]
     assert "Figure 5" not in texts["histograms"]
 
 
-def test_one_run_has_no_spread_and_the_figure_says_so(tmp_path):
-    texts = drawn(tmp_path, swept_cells(["mmoe"], [0.5]), runs=1)
+def test_one_run_has_no_spread_and_the_figure_says_so():
+    texts = drawn(swept_cells(["mmoe"], [0.5]), runs=1)
     assert "needs two runs or more" in texts["spread"]
     assert "needs two runs or more" not in texts["correlation"]
 
 
 @pytest.mark.parametrize("correlations", [[-1.0, 0.0], [0.0], [0.3]])
-def test_any_correlation_can_be_drawn(tmp_path, correlations):
-    assert f"{correlations[0]:g}" in drawn(tmp_path, swept_cells(["mmoe"], correlations))["correlation"].replace(
-        "−", "-"
-    )
+def test_any_correlation_can_be_drawn(correlations):
+    assert f"{correlations[0]:g}" in drawn(swept_cells(["mmoe"], correlations))["correlation"].replace("−", "-")
 
 
-def test_diverged_runs_are_left_out(tmp_path):
-    texts = drawn(tmp_path, swept_cells(["mmoe"], [0.5]), runs=3, losses=[0.1, 0.2, np.nan])
+def test_diverged_runs_are_left_out():
+    texts = drawn(swept_cells(["mmoe"], [0.5]), runs=3, losses=[0.1, 0.2, np.nan])
     assert "MMoE" in texts["curves"]
-    all_gone = drawn(tmp_path, swept_cells(["mmoe"], [0.5]), runs=2, losses=[np.nan, np.nan])
+    all_gone = drawn(swept_cells(["mmoe"], [0.5]), runs=2, losses=[np.nan, np.nan])
     assert "needs two runs or more" in all_gone["correlation"]
 
 
 @pytest.mark.slow
-def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
+def test_twelve_models_have_a_panel_or_a_row_each():
     names = {"my_net": "my_net", **NAMES}
-    texts = drawn(tmp_path, swept_cells(list(names), [0.0, 0.5, 0.9, 1.0]), runs=4)
+    texts = drawn(swept_cells(list(names), [0.0, 0.5, 0.9, 1.0]), runs=4)
     for figure in ("curves", "spread", "correlation"):
         for name in names.values():
             assert texts[figure].count(f">{name}<") == 1, (figure, name)
@@ -115,21 +131,20 @@ def test_twelve_models_have_a_panel_or_a_row_each(tmp_path):
     assert all(sum(text.count(f">{name}<") for text in files) == 4 for name in names.values())
 
 
-@pytest.mark.slow
-def test_a_range_of_settings_has_a_figure_of_how_many_come_near_the_best(tmp_path):
+def test_a_range_of_settings_has_a_figure_of_how_many_come_near_the_best():
     swept = swept_cells(MODELS, [0.5, 1.0], **{"model.initializer": ["a", "b", "c"]})
-    text = drawn(tmp_path, swept, runs=4)["trainability"]
+    text = drawn(swept, runs=4)["trainability"]
     assert text.count("task correlation 0.5<") == text.count("task correlation 1<") == 1
     assert "over 3 settings" in text and "1.25 times the best" in text
     assert all(text.count(f">{name}<") == 1 for name in ("Shared-Bottom", "OMoE", "MMoE"))
 
 
-def test_a_sweep_without_gates_has_no_figure_of_them(tmp_path):
-    assert "gates" not in drawn(tmp_path, swept_cells(["shared_bottom"], [0.5]), runs=4)
+def test_a_sweep_without_gates_has_no_figure_of_them():
+    assert "gates" not in drawn(swept_cells(["shared_bottom"], [0.5]), runs=4)
 
 
-def test_gates_are_drawn_for_every_correlation_of_the_models_that_have_them(tmp_path):
-    text = drawn(tmp_path, swept_cells(MODELS, [0.5, 1.0]), runs=4)["gates"]
+def test_gates_are_drawn_for_every_correlation_of_the_models_that_have_them():
+    text = drawn(swept_cells(MODELS, [0.5, 1.0]), runs=4)["gates"]
     assert text.count("task correlation 0.5<") == text.count("task correlation 1<") == 1
     for said in ("divergence of the", "experts used", "entropy", "mean gate weight", ">OMoE<", ">MMoE<"):
         assert said in text
@@ -253,7 +268,7 @@ def test_a_figure_says_what_it_is_of():
     )["curves"].about  # fmt: skip
 
 
-def test_a_law_without_a_correlation_is_drawn_and_told(tmp_path):
+def test_a_law_without_a_correlation_is_drawn_and_told():
     swept = [swept_cell(model, "mine", None) for model in MODELS]
     findings = find(made_up_sweep(swept, some(swept)), CLAIMS)
     found = pictures_of(findings)
