@@ -58,7 +58,7 @@ def test_a_command_that_reads_less_than_a_sweep_says_so(run):
     assert "results/none: there is no such folder; mmoe-repro list shows" in run("report", "results/none").err
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("arguments", [[], ["list", "--help"], ["models", "--help"], ["models"], ["data"]])
 def test_what_is_shown_fits_the_terminal(run, monkeypatch, arguments, width):
     monkeypatch.setenv("COLUMNS", str(width))

@@ -350,6 +350,7 @@ def test_runs_of_other_versions_are_named(run, tmp_path):
     assert "was begun with" in outcome.err and "torch 1.0" in outcome.err
 
 
+@pytest.mark.slow
 def test_runs_of_several_kinds_of_processor_are_told(run, tmp_path, monkeypatch):
     monkeypatch.setattr(chunk, "processor", lambda device: "One")
     assert "processor" not in run("sweep", *MMOE).err

@@ -1,6 +1,7 @@
 """What a sweep says before it works, and a dry run, which does no more than that."""
 
 import pandas as pd
+import pytest
 from helpers import cell_of
 
 GRID = ("model=mmoe", "data.correlation=0.5,1", "runs=25", "workers=2")
@@ -25,6 +26,7 @@ def test_a_dry_run_shows_the_grid_and_does_nothing(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_time_is_told_by_stored_runs_of_the_same_models(run, tmp_path):
     stored(tmp_path, "model=mmoe", "data.correlation=0.5")
     lines = run("sweep", *GRID, "--dry-run").out.splitlines()

@@ -91,6 +91,7 @@ def test_the_global_generator_is_left_as_it_was():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 def test_swept_budgets_have_a_column(run, tmp_path):
     import pandas as pd
     from helpers import SMALL

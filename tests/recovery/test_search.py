@@ -65,6 +65,7 @@ def short(monkeypatch):
     monkeypatch.setattr(chunk, "population", lambda cell, seeds, compiled=False: population(cell, seeds[:2]))
 
 
+@pytest.mark.slow
 def test_a_trial_is_scored_and_the_table_goes_on_elsewhere(short, tmp_path):
     study = search.open_study(tmp_path / "one.db", seed=0)
     study.enqueue_trial(CHOICES)

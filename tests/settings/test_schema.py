@@ -17,7 +17,10 @@ OPTIONS = {group: sorted(path.stem for path in (schema.folder() / group).glob("*
 
 @pytest.mark.parametrize(
     ("group", "file", "key", "value", "options"),
-    [("model", "model_defaults", "gain", 7.5, 12), ("data", "law_defaults", "dimension", 42, 6)],
+    [
+        pytest.param("model", "model_defaults", "gain", 7.5, 12, marks=pytest.mark.slow),
+        ("data", "law_defaults", "dimension", 42, 6),
+    ],
 )
 def test_a_shared_setting_is_changed_for_every_option_in_one_line_of_one_file(
     tmp_path, group, file, key, value, options
@@ -47,7 +50,7 @@ def test_no_type_of_settings_states_a_value():
             assert field.default_factory is MISSING, (one, field.name)
 
 
-@pytest.mark.parametrize("option", ["model_defaults", "law_defaults"])
+@pytest.mark.parametrize("option", ["model_defaults", pytest.param("law_defaults", marks=pytest.mark.slow)])
 def test_what_options_share_is_no_option(run, option):
     group = {"model_defaults": "model", "law_defaults": "data"}[option]
     outcome = run("sweep", f"{group}={option}")

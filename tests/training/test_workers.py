@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from helpers import SMALL, cell_of
 
 from mmoe_repro.training.chunk import open_store
@@ -26,6 +27,7 @@ class KillingBar(ProgressBar):
         self.notices.append(message)
 
 
+@pytest.mark.slow
 def test_the_work_of_a_worker_that_is_killed_goes_on_in_another_process(tmp_path):
     cell = cell_of("model=mmoe", "data.correlation=0.5", *SMALL)
     store = open_store(tmp_path, cell)
