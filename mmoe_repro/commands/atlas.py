@@ -11,6 +11,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from mmoe_repro.atlas import design, figures, findings, page, survey
+from mmoe_repro.commands.outputs import as_only_writer
 from mmoe_repro.compiler import untested_release
 from mmoe_repro.errors import UsageError
 from mmoe_repro.processes import Workers, cores, one_thread, send, stopping
@@ -62,10 +63,11 @@ def run(config: DictConfig, hydra: Any) -> None:
         if (untested := untested_release()) is not None:
             print(f"mmoe-repro: {untested}; training goes without, slower", file=sys.stderr)
         _train(results, missing, config.runs, workers)
+    with as_only_writer(results):
         stored = survey.losses(results)
-    write_table(results / "losses.parquet", stored)
-    found = findings.find(table, findings.margins_of(stored, table, choices, claims), claims)
-    _write(results, found, config, hydra)
+        write_table(results / "losses.parquet", stored)
+        found = findings.find(table, findings.margins_of(stored, table, choices, claims), claims)
+        _write(results, found, config, hydra)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from mmoe_repro.commands.outputs import as_only_writer
 from mmoe_repro.data.law import make_law
 from mmoe_repro.errors import UsageError
 from mmoe_repro.findings.label_correlation import POINTS, TRIALS, correlation_table, trial_correlations
@@ -80,13 +81,15 @@ def run(config: DictConfig, hydra: Any) -> None:
     line = [make_law(choice, {**settings, "correlation": float(value)}) for value in fine]
     closed_form = np.array([float(getattr(law, "label_pearson", np.nan)) for law in line])
     results = Path(hydra.run.dir)
-    write_table(results / "correlation.csv", table)
-    write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
-    picture = label_correlation(table, (fine, closed_form), choice)
-    print(f"Label Pearson correlation of data={choice}, {config.trials} trials of {config.points:,} points\n")
-    print(as_text(table))
-    for sentence in _against_the_paper(table, config.points):
-        print(sentence)
-    print(f"Table    {results}/correlation.csv")
-    (figure,) = save(results / "figures", {"correlation": picture})
-    print(f"Figure   {figure}, .svg")
+    results.mkdir(parents=True, exist_ok=True)
+    with as_only_writer(results):
+        write_table(results / "correlation.csv", table)
+        write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
+        picture = label_correlation(table, (fine, closed_form), choice)
+        print(f"Label Pearson correlation of data={choice}, {config.trials} trials of {config.points:,} points\n")
+        print(as_text(table))
+        for sentence in _against_the_paper(table, config.points):
+            print(sentence)
+        print(f"Table    {results}/correlation.csv")
+        (figure,) = save(results / "figures", {"correlation": picture})
+        print(f"Figure   {figure}, .svg")
