@@ -229,6 +229,7 @@ def test_bash_itself_completes(tmp_path):
     assert done.stdout.strip() == "data=google_research", done.stderr
 
 
+@pytest.mark.slow
 def test_a_wheel_works_from_any_folder(tmp_path):
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, REPOSITORY]

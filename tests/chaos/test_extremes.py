@@ -8,6 +8,7 @@ from helpers import SMALL
 ONE_RUN = ("training.steps=1", "training.window=1", "runs=1", "data.correlation=-1,0,1")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "extreme",

@@ -107,13 +107,8 @@ def test_a_law_of_ones_own_needs_a_task_correlation(run, tmp_path):
     assert outcome.err == "mmoe-repro: data=own: has no setting 'correlation' to vary\n"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"text.usetex: True\nbackend: TkAgg\nno_such: key\n",
-        pytest.param(b"font.family: \xff\n", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"text.usetex: True\nbackend: TkAgg\nno_such: key\n", b"font.family: \xff\n"])
 def test_ones_own_matplotlib_is_not_asked(process, tmp_path, content):
     (tmp_path / "matplotlibrc").write_bytes(content)
     outcome = process("correlation", "trials=2", "points=100", env={"MPLBACKEND": "no_such_backend"})

@@ -71,6 +71,7 @@ def test_a_launcher_that_ends_early_leaves_tables_and_the_rest_to_the_same_comma
     assert_same(tmp_path / "results/sweep", tmp_path / "results/without")
 
 
+@pytest.mark.slow
 def test_a_unit_that_fails_is_a_line_and_the_others_of_its_job_are_trained(run, tmp_path, launched, monkeypatch):
     train_chunk = workers.train_chunk
 

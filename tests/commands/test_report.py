@@ -12,6 +12,8 @@ from helpers import SMALL
 
 from mmoe_repro.commands import outputs
 
+pytestmark = pytest.mark.xdist_group("report")  # one sweep for all tests, not one for each worker
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):

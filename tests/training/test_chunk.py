@@ -77,6 +77,7 @@ def test_a_checkpoint_is_tensors_numbers_strings_lists_and_dictionaries(stopped)
     check(torch.load(io.BytesIO(stopped.load_checkpoint(CHUNK)), weights_only=True))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_earlier_version_is_not_gone_on_from(undisturbed, stopped):
     buffer = io.BytesIO()
     state = torch.load(io.BytesIO(stopped.load_checkpoint(CHUNK)))
