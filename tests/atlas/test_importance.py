@@ -43,6 +43,7 @@ def test_noise_has_no_fit(planted):
     assert (found.of_choices["importance"] < 0.1).all()
 
 
+@pytest.mark.slow
 def test_settings_without_a_margin_are_left_out(planted):
     design, margin = planted
     some = margin.where(design["bias"] == "True")

@@ -88,6 +88,7 @@ def test_runs_have_numbers_of_their_own(source):
     assert not torch.isin(one, other).any()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
 def test_compiled_they_are_the_same_within_rounding():
     compiled, plain = (normals(4 * UNIT, torch.float32, compiled).take() for compiled in (True, False))

@@ -99,6 +99,7 @@ def test_a_run_that_alone_is_different_is_found_in_its_chunk():
         check("SeldomScaled")
 
 
+@pytest.mark.slow
 def test_a_model_is_tried_compiled_if_it_will_be(monkeypatch):
     tried = []
     original = checks.population

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from helpers import cell_of
 from optuna.trial import FixedTrial
 
@@ -19,6 +20,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_answer_asks_for_the_cells_that_were_searched(run, tmp_path, monkeypatch):
     setting = search_space.suggest(FixedTrial(CHOICES), [LAW])
     candidate = Candidate("7", setting, replace(setting, learning_rate=0.001, batch_size=8), 0.5)

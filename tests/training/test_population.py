@@ -62,7 +62,7 @@ both_ways = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
 @both_ways
-@pytest.mark.parametrize("model", [SharedBottom, MMoE, SparseMoE])
+@pytest.mark.parametrize("model", [SharedBottom, MMoE, pytest.param(SparseMoE, marks=pytest.mark.slow)])
 def test_five_runs_equal_five_ordinary_loops(model, compiled, device):
     # Blocks of 32 steps, and a last one of 8: a GPU takes the first as they come and replays those after it.
     how = training(steps=200, batch_size=64, window=1, device=device)

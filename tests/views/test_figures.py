@@ -280,6 +280,7 @@ def test_a_law_without_a_correlation_is_drawn_and_told():
 GRIDS = [swept_cells(MODELS, [0.5, 1.0]), swept_cells(["mmoe"], [0.5], **{"model.initializer": ["a", "b", "c"]})]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("grid", GRIDS, ids=["claims", "range"])
 def test_one_to_four_runs_of_any_losses_become_figures_and_a_page_without_a_warning(grid):
