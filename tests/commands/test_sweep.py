@@ -168,13 +168,13 @@ def test_seeds_as_a_list_are_jobs_of_one_cell(run, tmp_path):
 
 
 def test_every_swept_key_has_a_column(run, tmp_path):
-    outcome = run("sweep", *MMOE, "model.experts=2,4", "runs=2", "data.correlation=1")
+    outcome = run("sweep", *MMOE, "model.experts=2,4", "data=figure2_m4,linear", "runs=2", "data.correlation=1")
     assert outcome.status == 0, outcome.err
     results = tmp_path / "results/sweep"
     runs, losses = read(results, "runs.parquet"), read(results, "losses.csv")
     assert list(runs.columns[:6]) == ["cell", "model", "data", "correlation", "learning_rate", "model.experts"]
     assert sorted(runs["model.experts"].unique()) == [2, 4]
-    assert runs["cell"].nunique() == 2
+    assert runs["cell"].nunique() == 4
     assert list(losses.columns[:6]) == ["cell", "model", "data", "correlation", "learning_rate", "model.experts"]
 
 
