@@ -205,7 +205,7 @@ def _make(folder, number, ready, go):
 def test_of_several_processes_one_makes_the_record_and_all_read_it(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
-    makers = [context.Process(target=_make, args=(tmp_path, number, ready, go)) for number in (1, 2)]
+    makers = [context.Process(target=_make, args=(tmp_path, number, ready, go)) for number in range(1, 5)]
     for maker in makers:
         maker.start()
     for _ in makers:

@@ -1,10 +1,8 @@
 """The figures say what they show: titles, axes, series, the paper's numbers where it has them."""
 
-import io
 import re
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,10 +31,9 @@ class Drawn(Mapping[str, str]):
         self._files = {name: one for of, picture in pictures.items() for name, one in in_files(of, picture).items()}
 
     def __getitem__(self, name):
-        svg = io.BytesIO()
-        with matplotlib.rc_context(matplotlib_renderer.STYLE):
-            matplotlib_renderer.draw(self._files[name]).savefig(svg, format="svg")
-        return svg.getvalue().decode()
+        of_files = matplotlib_renderer.contents(self._files[name], "")
+        assert len(of_files[".png"]) > 5000
+        return of_files[".svg"].decode()
 
     def __iter__(self):
         return iter(self._files)

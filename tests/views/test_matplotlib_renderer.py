@@ -90,7 +90,12 @@ def grid(models, keys):
     return {name: picture for name, picture in found.items() if picture is not None}
 
 
-@pytest.mark.parametrize(("models", "keys"), [(1, 0), (2, 1), (7, 0), pytest.param(12, 3, marks=pytest.mark.slow)])
+#: By numbers of models and of swept keys; the rest run in CI and with `pytest -m slow`.
+QUICK = [(1, 0), (2, 1), (7, 0)]
+SLOW = [(3, 0), (3, 2), (3, 3), (5, 1), (6, 3), (9, 2), (12, 0), (12, 3)]
+
+
+@pytest.mark.parametrize(("models", "keys"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)])
 def test_no_text_is_cut_or_lies_on_another(models, keys):
     for name, whole in grid(models, keys).items():
         files = in_files(name, whole)
