@@ -30,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -57,6 +58,9 @@ SIGNALS = {
 _ASKING = {signal.SIGINT, signal.SIGTERM}
 #: Seconds after which a command hangs.
 _PATIENCE = 600.0
+#: Steps that were traced, and what traces one.
+_steps: dict[str, Any] = {}
+_make_step = population._make_step
 
 
 # -- a sweep in a child of this process ------------------------------------------------------------
@@ -99,6 +103,7 @@ def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: Non
         return future
 
     processes._start, processes.Workers.submit = begin_and_tell, submit_and_wait
+    population._make_step = make_step_once
     dispatch = cli._dispatch
 
     def ready(given: list[str]) -> int:
@@ -121,28 +126,33 @@ def start(folder: Path, *arguments: str, fault: Callable[[], None] = lambda: Non
 
 
 def warm_up(folder: Path) -> None:
-    """Run a sweep in this process, so that its children find everything loaded."""
+    """Run a sweep in this process, so that its children find everything loaded, and the steps that it traced."""
     folder.mkdir()
     here = os.getcwd()
     os.chdir(folder)
     # Begun inside a trace, autograd looks for devices, and does not work in a fork of this process any more.
     torch.ones(1, requires_grad=True).sum().backward()
-    # Steps that were traced once serve the children, too: half the time of so small a sweep.
-    made: dict[str, Any] = {}
-    make_step = population._make_step
-
-    def make_once(model: Any, state: Any, training: Training, block: Any, compiled: bool) -> Any:
-        shapes = [one.shape for one in (*state.tensors(), *block.of_step(0))]
-        key = f"{model} {training} {shapes} {compiled}"
-        if key not in made:
-            made[key] = make_step(model, state, training, block, compiled)
-        return made[key]
-
-    population._make_step = make_once
-    sys.argv = ["mmoe-repro", *SWEEP[:-1], "workers=1"]
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+        patch.object(sys, "argv", ["mmoe-repro", *SWEEP[:-1], "workers=1"]),
+        patch.object(population, "_make_step", make_step_once),
+    ):
         cli.main()
     os.chdir(here)
+
+
+def make_step_once(model: Any, state: Any, training: Training, block: Any, compiled: bool) -> Any:
+    """Trace a step once for this process and its children: half the time of so small a sweep.
+
+    Models are told apart by what they print, as the program's own can be; no other models may come here.
+    """
+    shapes = [one.shape for one in (*state.tensors(), *block.of_step(0))]
+    key = f"{model} {training} {shapes} {compiled}"
+    if key not in _steps:
+        _steps[key] = _make_step(model, state, training, block, compiled)
+    return _steps[key]
 
 
 def ended(child: int) -> int:

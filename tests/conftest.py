@@ -6,6 +6,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 import pandas as pd
 import pytest
@@ -24,6 +25,25 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def program_unchanged():
+    """What tests of a file replace in the program they put back, or tests of other files would test that."""
+
+    def defined():
+        modules = [module for name, module in sys.modules.items() if name.startswith("mmoe_repro")]
+        return {
+            f"{module.__name__}.{name}": value
+            for module in modules
+            for name, value in vars(module).items()
+            if isinstance(value, FunctionType | type)
+        }
+
+    before = defined()
+    yield
+    after = defined()
+    assert [name for name, value in before.items() if after.get(name) is not value] == []
 
 
 @dataclass
