@@ -24,9 +24,8 @@ from mmoe_repro.views.figure_files import save
 
 #: Columns of the page's table of claims that a terminal has no room for; the sentences below it say both.
 _WIDE = ("says", "95 % interval")
-#: Tables of what an atlas says.
-_NAMES = ("claims", "importance", "shares", "pairs")
-_TABLES = (*(f"{name}.csv" for name in _NAMES), "settings.csv")
+#: Tables of what an atlas says; those that need more settings than there are stay away.
+_TABLES = ("claims", "importance", "shares", "pairs")
 
 
 def run(config: DictConfig, hydra: Any) -> None:
@@ -98,11 +97,11 @@ def _surveyor(results: Path, missing: Sequence[tuple[int, dict[str, Any]]], runs
 
 def _write(results: Path, found: findings.Atlas, config: DictConfig, hydra: Any) -> None:
     """Leave tables, figures and the page, and show the answer."""
-    write_table(results / "settings.csv", found.settings.reset_index())
-    for name in _NAMES:
-        table: pd.DataFrame = getattr(found, name)
-        if not table.empty:
-            write_table(results / f"{name}.csv", table)
+    tables: dict[str, pd.DataFrame] = {f"{name}.csv": getattr(found, name) for name in _TABLES}
+    tables = {name: table for name, table in tables.items() if not table.empty}
+    tables["settings.csv"] = found.settings.reset_index()
+    for name, table in tables.items():
+        write_table(results / name, table)
     pictures = figures.pictures(found)
     written = page.render(
         found,
@@ -111,7 +110,7 @@ def _write(results: Path, found: findings.Atlas, config: DictConfig, hydra: Any)
         runs=config.runs,
         prior=OmegaConf.to_yaml(OmegaConf.create(_plain(config.choices))),
         command=shlex.join(["mmoe-repro", "atlas", *hydra.overrides.task]),
-        files=[*_TABLES, *(f"figures/{picture}.png" for picture in pictures)],
+        files=[*tables, *(f"figures/{picture}.png" for picture in pictures)],
     )
     write_atomically(results / "report.html", written.encode())
     header, rows = page.claims_shown(found.claims)
@@ -120,6 +119,6 @@ def _write(results: Path, found: findings.Atlas, config: DictConfig, hydra: Any)
     for sentence in findings.in_words(found):
         print(sentence)
     print(f"\nPage     {results}/report.html")
-    print(f"Tables   {results}/{', '.join(_TABLES)}")
+    print(f"Tables   {results}/{', '.join(tables)}")
     save(results / "figures", pictures)
     print(f"Figures  {results}/figures/*.png, *.svg")

@@ -1,5 +1,7 @@
 """The command from the outside: train, go on, refuse other choices."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -15,7 +17,10 @@ def test_settings_are_trained_once_and_go_on(process, tmp_path):
     assert set(stored["setting"]) == {0}
     assert len(stored) == 8 * 3 * 2  # cells, runs, tasks
     assert (results / "figures/holds.png").exists()
-    assert "mmoe-repro atlas settings=1" in (results / "report.html").read_text()
+    page = (results / "report.html").read_text()
+    assert "mmoe-repro atlas settings=1" in page
+    named = {*re.findall(r"\w+\.csv", first.out), *re.findall(r"\w+\.csv", page)}
+    assert named == {path.name for path in results.glob("*.csv")}, "one setting has no shares to compare"
 
     longer = process("atlas", "settings=2", *SHORT)
     assert longer.status == 0, longer.err
