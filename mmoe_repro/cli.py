@@ -290,6 +290,7 @@ def _run_hydra(command: str, arguments: list[str], task: Callable[["DictConfig"]
         UsageError: Hydra refused the arguments; one line says why.
     """
     import hydra
+    from hydra._internal.hydra import Hydra
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -299,6 +300,8 @@ def _run_hydra(command: str, arguments: list[str], task: Callable[["DictConfig"]
     from mmoe_repro.settings.schema import folder, register
 
     register()
+    # It would compose the whole config only to see whether that asks for another mode, which is the command's to say.
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that it can be said in one line
     # A user's modules lie in the current folder; appended, so that they hide nothing.
     sys.path.append(os.getcwd())
