@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
@@ -70,6 +71,16 @@ def build():
 """
 #: What it may import.
 HELPER = "FACTOR = 1.0\ndef factor():\n    return FACTOR\n"
+
+
+def one_in(number, cases):
+    """Test cases that are much alike: of so many one is a default test, and the others are slow ones."""
+
+    def marked(at, case):
+        values = case if isinstance(case, tuple) else (case,)
+        return pytest.param(*values, marks=[pytest.mark.slow] if at % number else [])
+
+    return [marked(at, case) for at, case in enumerate(cases)]
 
 
 def training(**changes):

@@ -13,6 +13,7 @@ from mmoe_repro.errors import UsageError
 SETTINGS = [one for one in SMALL if not one.startswith("workers")]
 
 
+@pytest.mark.slow
 def test_a_trained_cell_has_the_bits_of_a_sweep_and_its_tables_load(run, tmp_path):
     cell = ("model=omoe", "data.correlation=0.9", *SETTINGS)
     assert run("sweep", *cell, "runs=3", "seed=8").status == 0

@@ -76,7 +76,8 @@ def test_without_workers_what_is_submitted_can_be_taken_back():
         assert workers.submit(double, 1).cancel()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(ValueError, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_they_stop_in_their_own_time_when_an_exception_leaves_the_block(tmp_path, error):
     with pytest.raises(error), Workers(2) as workers:
         futures = [workers.submit(work_until_asked_to_stop, tmp_path) for _ in range(5)]
@@ -112,6 +113,7 @@ def die(number):
     os.kill(os.getpid(), number)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_costs_its_own_work_alone():
     with Workers(2) as workers:
         killed, *others = [

@@ -16,6 +16,7 @@ def two(run):
     assert run("sweep", *GRID, *SMALL, "name=other", "runs=10", "training.learning_rate=0.02").status == 0
 
 
+@pytest.mark.slow
 def test_two_sweeps_are_listed_and_compared(run, two, tmp_path):
     listed = run("list")
     assert listed.status == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from helpers import cell_of, ordinary_loop, training
+from helpers import cell_of, one_in, ordinary_loop, training
 
 from mmoe_repro.data.law import make_law
 from mmoe_repro.errors import UsageError
@@ -43,13 +43,7 @@ def check(one):
     return law
 
 
-#: Every sixth; the others run in CI and with `pytest -m slow`.
-FEW = list(zoo.TRAINED)[::6]
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in zoo.TRAINED]
-)
+@pytest.mark.parametrize("name", one_in(6, zoo.TRAINED))
 def test_it_trains_as_in_an_ordinary_loop(name):
     law = check(cell("TRAINED", name))
     model = zoo.TRAINED[name]

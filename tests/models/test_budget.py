@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import cell_of
+from helpers import cell_of, one_in
 from hydra.utils import instantiate
 
 from mmoe_repro.errors import UsageError
@@ -29,7 +29,7 @@ def settings(*overrides):
     return cell_of(*overrides).model.settings
 
 
-@pytest.mark.parametrize("weights", [13_056, 60_000])
+@pytest.mark.parametrize("weights", one_in(2, [13_056, 60_000]))
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_architecture_can_be_sized(option, weights):
     sized = settings(f"model={option}", f"model.weights={weights}")

@@ -267,7 +267,7 @@ def test_an_unknown_activation_is_refused(model):
         built(model, 6, 3, activation="relo")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(m, marks=[pytest.mark.slow] if m is PLE else []) for m in MODELS])
 def test_gradients_are_those_of_finite_differences(model):
     one, inputs = made(model, **SETTINGS[model][1]), [examples()]
     if model is SparseMoE:

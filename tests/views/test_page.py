@@ -271,7 +271,8 @@ def axe(tmp_path_factory):
     return script.read_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(written, browser, axe, scheme):
     path, _ = written(data=("figure2_m4", "mine"), fitted={"mine": "Figure 2"})
     feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
