@@ -1,5 +1,7 @@
 """The atlas's pictures: what each claim hangs on, at a glance; how often it holds by value; its best two choices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,8 @@ from mmoe_repro.views.style import INK
 _INK = Style(INK, "o")
 #: Importances from here on have the darkest shade.
 _DARKEST = 0.5
+#: From none to all, with room for the points at the ends.
+_SHARE = Axis("share that holds", -0.03, 1.03, at=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def pictures(atlas: Atlas) -> dict[str, Picture]:
@@ -61,7 +65,7 @@ def _holds(atlas: Atlas) -> Picture:
     shown = {column: claims[column].to_numpy(float) for column in ("share", "low", "high")}
     at = np.arange(len(claims), dtype=float)
     points = Points(shown["share"], at, _INK, low=shown["low"], high=shown["high"], across=True)
-    panel = Panel("", Axis("share of settings in which the direction holds", 0, 1), y, [points, Rule(0.5)])
+    panel = Panel("", replace(_SHARE, label="share of settings in which the direction holds"), y, [points, Rule(0.5)])
     return Picture(
         title=f"How often each finding holds ({len(atlas.settings):,} settings of what the paper leaves open)",
         note="95 % intervals over the settings",
@@ -79,15 +83,16 @@ def _values(atlas: Atlas) -> Picture:
     """Share by value, of the two choices that each claim hangs on most."""
     panels, words = [], []
     for claim, of_claim in atlas.importance.groupby("claim", sort=False):
-        most = of_claim.sort_values("importance", ascending=False)["choice"].head(2)
-        for choice in most:
+        most = of_claim.sort_values("importance", ascending=False).head(2)
+        for choice, direction in zip(most["choice"], most["direction"], strict=True):
             table = atlas.shares[(atlas.shares["claim"] == claim) & (atlas.shares["choice"] == choice)]
             names = tuple(table["value"].str.removeprefix("law "))
             at = np.arange(len(table), dtype=float)
             x = Axis(readable(choice), -0.6, len(table) - 0.4, names=names)
             shown = {column: table[column].to_numpy(float) for column in ("share", "low", "high")}
-            points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=True)
-            panels.append(Panel(str(claim), x, Axis("share that holds", 0, 1), [points]))
+            joined = not np.isnan(direction)  # values without an order are no line
+            points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=joined)
+            panels.append(Panel(str(claim), x, _SHARE, [points]))
             shares = (f"{name} {100 * share:.0f} %" for name, share in zip(names, shown["share"], strict=True))
             words.append(f"{claim} by {readable(choice)}: {', '.join(shares)}")
     return Picture(

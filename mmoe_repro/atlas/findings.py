@@ -1,6 +1,6 @@
 """What the atlas says: in which settings each claim's direction holds, and which choices decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,11 @@ class Atlas:
 
 
 def margins_of(
-    losses: pd.DataFrame, design: pd.DataFrame, choices: Sequence[Choice], claims: Mapping[str, Any]
+    losses: pd.DataFrame,
+    design: pd.DataFrame,
+    choices: Sequence[Choice],
+    claims: Mapping[str, Any],
+    judged: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     """By setting, the margin of each claim by the losses of both tasks, and the verdict by those of task 1.
 
@@ -55,6 +59,7 @@ def margins_of(
         design: of `design.draw`.
         choices: of the design.
         claims: `conf/claims/paper.yaml`.
+        judged: called after each setting, most of a second.
     """
     rows = {}
     for number, of_setting in losses.groupby("setting"):
@@ -77,6 +82,7 @@ def margins_of(
             **margins(claims, both, paper_loss=scale),
             **{f"{verdict.id}_verdict": verdict.verdict for verdict in verdicts if verdict.id in PARTS},
         }
+        judged()
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -65,7 +65,10 @@ def run(config: DictConfig, hydra: Any) -> None:
     with as_only_writer(results):
         stored = survey.losses(results)
         write_table(results / "losses.parquet", stored)
-        found = findings.find(table, findings.margins_of(stored, table, choices, claims), claims)
+        count = stored["setting"].nunique()
+        with ProgressBar(f"{count:,} settings to judge", count) as bar:
+            margins = findings.margins_of(stored, table, choices, claims, lambda: bar.progress(1))
+        found = findings.find(table, margins, claims)
         _write(results, found, config, hydra)
 
 

@@ -107,13 +107,13 @@ def _draw(picture: Picture) -> Figure:
         _panel(axes, panel, title, letters)
     for axes in list(grid.flat)[len(picture.panels) :]:
         axes.set_visible(False)
-    for number, panel in enumerate(picture.panels):
-        axes, first = grid.flat[number], picture.panels[number - number % columns]
-        if number % columns and panel.y == first.y:  # said once where neighbours agree
+    for number, panel in enumerate(picture.panels):  # said once where a whole row or column agrees
+        axes, place = grid.flat[number], number % columns
+        if place and all(other.y == panel.y for other in picture.panels[number - place :][:columns]):
             axes.tick_params(labelleft=False)
             axes.set_ylabel("")
-        below = number + columns
-        if below < len(picture.panels) and picture.panels[below].x == panel.x:
+        in_column = picture.panels[place::columns]
+        if panel is not in_column[-1] and all(other.x == panel.x for other in in_column):
             axes.tick_params(labelbottom=False)
             axes.set_xlabel("")
     _legend(figure, labels, of_legend)

@@ -75,3 +75,11 @@ def test_it_says_how_often_each_claim_holds_and_on_what_it_hangs():
 def test_with_few_settings_it_says_only_how_often():
     html = rendered(made_up(enough=False))
     assert 'id="holds"' in html and 'id="maps"' not in html and "takes 40 settings to say" in html
+
+
+def test_a_line_joins_only_values_that_have_an_order():
+    panels = figures.pictures(made_up(enough=True))["values"].panels
+    joined = {(panel.title, panel.x.label): mark.joined for panel in panels for mark in panel.marks}
+    assert joined == {
+        (claim, choice): choice == "output gain" for claim in ("C1", "T1") for choice in ("output gain", "biases")
+    }

@@ -112,6 +112,18 @@ def test_numbers_of_a_logarithmic_axis_do_not_overprint(factor):
     assert not faults(Picture("title", "", "", [Panel("panel", x, y)] * 4, 4, (2.9, 2.3)))
 
 
+def test_an_axis_is_said_once_only_where_a_whole_row_or_column_has_it():
+    share, steps, gains = Axis("share", 0, 1), Axis("steps", 0, 9), Axis("gain", 0, 3)
+    picture = Picture("", "", "", [Panel("", x, share) for x in (steps, gains, steps, steps, gains, gains)], 2)
+    axes = matplotlib_renderer.draw(picture).axes
+    assert [one.get_xlabel() for one in axes] == ["steps", "gain", "steps", "steps", "gain", "gain"]
+    assert [one.get_ylabel() for one in axes] == ["share", ""] * 3
+    alike = Picture("", "", "", [Panel("", steps, y) for y in (share, gains, share, share)], 2)
+    axes = matplotlib_renderer.draw(alike).axes
+    assert [one.get_xlabel() for one in axes] == ["", "", "steps", "steps"]
+    assert [one.get_ylabel() for one in axes] == ["share", "gain", "share", ""]
+
+
 def test_overlaps_and_cuts_are_found():
     x = Axis("a label that is far too long for such a panel, so that it has to be broken into lines" * 3, 0, 1)
     assert faults(Picture("t" * 200, "", "", [Panel("p" * 90, x, x)] * 3, 3))
