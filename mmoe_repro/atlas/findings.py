@@ -27,9 +27,9 @@ class Atlas:
     Attributes:
         settings: a row each, by number: its choices, then by claim the margin by which the direction holds (`T1`), and
             the verdict of its runs (`T1_verdict`).
-        claims: a row each: claim, says, settings, holds, share with its 95 % interval low and high, reproduced and
-            contradicted (settings in which the runs surely say so), fit (share of the margin's variance that the
-            choices explain in unseen settings).
+        claims: a row each: claim, says, settings, holds, share with its 95 % interval low and high, level (settings
+            without any difference, such as where all runs end well), reproduced and contradicted (settings in which the
+            runs surely say so), fit (share of the margin's variance that the choices explain in unseen settings).
         importance: claim, choice, importance, error, direction, best; see `importance.importances`.
         shares: claim, choice, value, settings, holds, share, low, high.
         pairs: claim, choice, value, other, other_value, settings, holds, share, low, high: the two choices that
@@ -100,7 +100,8 @@ def find(design: pd.DataFrame, found: pd.DataFrame, claims: Mapping[str, Any]) -
         known = found[name].notna()
         holds, verdicts = found.loc[known, name] > 0, found[f"{name}_verdict"]
         row: dict[str, Any] = {"claim": name, "says": claims[name]["says"]}
-        row |= share_of(holds) | {word: int((verdicts == word).sum()) for word in ("reproduced", "contradicted")}
+        row |= share_of(holds) | {"level": int((found[name] == 0).sum())}
+        row |= {word: int((verdicts == word).sum()) for word in ("reproduced", "contradicted")}
         row["fit"] = np.nan
         if known.sum() >= ENOUGH:
             fitted = importances(design, found[name])
@@ -128,6 +129,8 @@ def in_words(atlas: Atlas) -> list[str]:
             f"{claim['claim']} holds in {100 * claim['share']:.0f} % of {claim['settings']} settings "
             f"({100 * claim['low']:.0f} to {100 * claim['high']:.0f} %)"
         )
+        if claim["level"]:
+            sentence += f", and in {100 * claim['level'] / claim['settings']:.0f} % there is no difference"
         sentences.append(sentence + _hangs_on(atlas, str(claim["claim"]), float(claim["fit"])))
     return sentences
 

@@ -59,7 +59,17 @@ def _percent(share: float) -> str:
 
 def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """The claims as columns and cells of text, for readers."""
-    header = ["claim", "says", "settings", "holds in", "95 % interval", "surely", "surely not", "explained"]
+    header = [
+        "claim",
+        "says",
+        "settings",
+        "holds in",
+        "95 % interval",
+        "no difference",
+        "surely",
+        "surely not",
+        "explained",
+    ]
     rows = [
         [
             str(row["claim"]),
@@ -67,6 +77,7 @@ def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             str(row["settings"]),
             _percent(row["share"]),
             f"{_percent(row['low'])} to {_percent(row['high'])}",
+            _percent(row["level"] / row["settings"]) if row["settings"] else "–",
             str(row["reproduced"]),
             str(row["contradicted"]),
             _percent(max(row["fit"], 0.0)),

@@ -17,6 +17,7 @@ def made_up(*, enough):
             "share": [0.2, 0.8],
             "low": [0.1, 0.7],
             "high": [0.3, 0.9],
+            "level": [30, 0],
             "reproduced": [3, 30],
             "contradicted": [20, 1],
             "fit": [0.6, -0.2] if enough else np.nan,

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from mmoe_repro.atlas import design, findings
 from mmoe_repro.findings import paper_runs
-from mmoe_repro.findings.claim_comparisons import PARTS
+from mmoe_repro.findings.claim_comparisons import MODELS, PARTS
+from mmoe_repro.findings.paper_runs import SMALL
 from mmoe_repro.settings.claims import read_claims
 from mmoe_repro.settings.schema import folder, register
 
@@ -82,6 +83,22 @@ def test_words_name_what_a_claim_hangs_on(config, choices):
     assert sentences["F3"].endswith("none of the choices explains where.")
     held = int((found["T1"] > 0).sum())
     assert sentences["T1"].startswith(f"T1 holds in {100 * held / 96:.0f} % of 96 settings")
+
+
+def test_settings_without_a_difference_are_counted_apart(config, choices):
+    """Of models whose runs all end well, neither has more that end badly."""
+    generator = np.random.default_rng(0)
+    keys = [(model, p) for model in (*MODELS, SMALL) for p in design.CORRELATIONS]
+    losses = {key: 0.1 + 0.01 * generator.random(20) for key in keys}
+    table = design.draw(choices, 1)
+    atlas = findings.find(
+        table, findings.margins_of(losses_of(0, losses), table, choices, read_claims(config)), read_claims(config)
+    )
+    level = atlas.claims.set_index("claim")["level"]
+    assert level[["T1", "T2"]].eq(1).all() and level.drop(["T1", "T2"]).eq(0).all()
+    sentences = dict(zip(PARTS, findings.in_words(atlas), strict=True))
+    assert "T1 holds in 0 % of 1 settings" in sentences["T1"]
+    assert "and in 100 % there is no difference; " in sentences["T1"] and "no difference" not in sentences["C1"]
 
 
 def test_few_settings_say_nothing_of_choices(config, choices):
