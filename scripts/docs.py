@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from mmoe_repro.atlas.findings import Atlas, in_words
 from mmoe_repro.findings import paper_runs
 from mmoe_repro.findings.claim_comparisons import judge
 from mmoe_repro.names import NAMES
@@ -329,7 +330,16 @@ def predicted(folder: str) -> str:
     return markdown(["model at p = 0.9", "final mean", "below 0.167", "0.167 to 0.4", "above 0.4"], rows)
 
 
-_OF_RESULTS = (losses, means, trainability, verdicts, rejudged, laws, distances, predicted, tally, unlearnt)
+def atlas(folder: str) -> str:
+    """In how many settings of an atlas each claim's direction holds, and which choices that hangs on."""
+    found = Atlas(*(read(f"{folder}/{name}.csv") for name in ("settings", "claims", "importance", "shares", "pairs")))
+    claims = zip(found.claims["claim"], found.claims["says"], in_words(found), strict=True)
+    return markdown(
+        ["claim", "says", "answer"], [[claim, says, answer.removeprefix(f"{claim} ")] for claim, says, answer in claims]
+    )
+
+
+_OF_RESULTS = (losses, means, trainability, verdicts, rejudged, laws, distances, predicted, tally, unlearnt, atlas)
 _OF_CLAIMS = (paper_verdicts, power, wrong_verdicts, interval_coverage)
 KINDS: dict[str, Callable[..., str]] = {kind.__name__: kind for kind in (*_OF_RESULTS, *_OF_CLAIMS)}
 
