@@ -20,6 +20,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -332,7 +333,7 @@ def predicted(folder: str) -> str:
 
 def atlas(folder: str) -> str:
     """In how many settings of an atlas each claim's direction holds, and which choices that hangs on."""
-    found = Atlas(*(read(f"{folder}/{name}.csv") for name in ("settings", "claims", "importance", "shares", "pairs")))
+    found = Atlas(**{table.name: read(f"{folder}/{table.name}.csv") for table in fields(Atlas)})
     claims = zip(found.claims["claim"], found.claims["says"], in_words(found), strict=True)
     return markdown(
         ["claim", "says", "answer"], [[claim, says, answer.removeprefix(f"{claim} ")] for claim, says, answer in claims]

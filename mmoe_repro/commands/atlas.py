@@ -65,8 +65,8 @@ def run(config: DictConfig, hydra: Any) -> None:
     with as_only_writer(results):
         stored = survey.losses(results)
         write_table(results / "losses.parquet", stored)
-        count = stored["setting"].nunique()
-        with ProgressBar(f"{count:,} settings to judge", count) as bar:
+        trained = stored["setting"].nunique()
+        with ProgressBar(f"{trained:,} settings to judge", trained) as bar:
             margins = findings.margins_of(stored, table, choices, claims, lambda: bar.progress(1))
         found = findings.find(table, margins, claims)
         _write(results, found, config, hydra)
