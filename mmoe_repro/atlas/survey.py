@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -110,22 +111,44 @@ def _identity(settings: dict[str, Any]) -> str:
     return checksum(" ".join(cell.identity for cell in cells(settings).values()).encode())
 
 
-def check_same(path: Path, design: Sequence[dict[str, Any]]) -> None:
-    """Refuse to go on with settings that are not those that the folder was begun with.
+def recorded(path: Path, design: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The settings as the folder was begun with them; those that it lacks are added to it.
+
+    Logarithms and powers differ in their last digit from one processor to another, so that a folder may be gone on with
+    elsewhere only if what it records is what counts.
 
     Args:
         path: of the file that records them, a line each; it is extended, or written if it is new.
-        design: the settings.
+        design: the settings, as they are drawn here.
 
     Raises:
         UsageError: the choices, or a default that they leave alone, have changed.
     """
-    lines = [json.dumps({**settings, "cells": _identity(settings)}, sort_keys=True) for settings in design]
-    recorded: list[str] = []
+    before: list[dict[str, Any]] = []
+    identities: list[str] = []
     if path.exists():
         with reading(path, "delete it if the choices are the same as before"):
-            recorded = read_text(path).splitlines()
-    if any(one != other for one, other in zip(lines, recorded, strict=False)):
-        raise UsageError(f"{path}: was begun with other choices; use another name")
-    if len(lines) > len(recorded):
+            before = [json.loads(line) for line in read_text(path).splitlines()]
+            identities = [settings.pop("cells") for settings in before]
+    settings = [*before[: len(design)], *design[len(before) :]]
+    refused = UsageError(f"{path}: was begun with other choices; use another name")
+    if not _same(list(design), settings):
+        raise refused
+    now = [_identity(one) for one in settings]
+    if any(one != other for one, other in zip(now, identities, strict=False)):
+        raise refused
+    if len(settings) > len(before):
+        lines = [json.dumps({**one, "cells": of}, sort_keys=True) for one, of in zip(settings, now, strict=True)]
         write_atomically(path, ("\n".join(lines) + "\n").encode())
+    return settings
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two settings are the same but for rounding."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=1e-12)
+    return bool(one == other)

@@ -53,8 +53,8 @@ def run(config: DictConfig, hydra: Any) -> None:
     if not count:
         raise UsageError(f"settings=0: there are no settings in {results} yet")
     table = design.draw(choices, count)
-    settings = [design.chosen(choices, row) for row in _rows(table)]
-    survey.check_same(results / "settings.jsonl", settings)
+    drawn = [design.chosen(choices, row) for row in _rows(table)]
+    settings = survey.recorded(results / "settings.jsonl", drawn)
     write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
     done = set(stored["setting"])
     missing = [(number, one) for number, one in enumerate(settings[: config.settings]) if number not in done]
