@@ -1,18 +1,20 @@
 """The atlas's pictures: what each claim hangs on, at a glance; how often it holds by value; its best two choices."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from mmoe_repro.atlas.findings import Atlas
+from mmoe_repro.atlas.findings import EXPLAINED, Atlas
 from mmoe_repro.names import readable
-from mmoe_repro.views.panels import Axis, Panel, Picture, Points, Rule, Style, Tiles
-from mmoe_repro.views.style import INK
+from mmoe_repro.views.panels import Axis, Mark, Panel, Picture, Points, Rule, Style, Tiles
+from mmoe_repro.views.style import INK, NEUTRAL
 
-_INK = Style(INK, "o")
+_INK, _NEUTRAL = Style(INK, "o"), Style(NEUTRAL, "o")
 #: Importances from here on have the darkest shade.
 _DARKEST = 0.5
+_LEFT_OUT = f"claims of which the choices explain less than {EXPLAINED:.0%} are left out".replace("%", " %")
 #: From none to all, with room for the points at the ends.
 _SHARE = Axis("share that holds", -0.03, 1.03, at=(0.0, 0.25, 0.5, 0.75, 1.0))
 
@@ -21,7 +23,10 @@ def pictures(atlas: Atlas) -> dict[str, Picture]:
     """All pictures that there are settings enough for, by file name."""
     if atlas.importance.empty:
         return {"holds": _holds(atlas)}
-    return {"atlas": _glance(atlas), "holds": _holds(atlas), "values": _values(atlas), "maps": _maps(atlas)}
+    found = {"atlas": _glance(atlas), "holds": _holds(atlas)}
+    if explained := list(atlas.claims.loc[atlas.claims["fit"] >= EXPLAINED, "claim"]):
+        found |= {"values": _values(atlas, explained), "maps": _maps(atlas, explained)}
+    return found
 
 
 def _glance(atlas: Atlas) -> Picture:
@@ -32,7 +37,10 @@ def _glance(atlas: Atlas) -> Picture:
     shades = np.array([[table.loc[(choice, claim), "importance"] for claim in claims] for choice in choices], float)
     texts = [[_sign(table.loc[(choice, claim)]) for claim in claims] for choice in choices]
     held = atlas.claims.set_index("claim")
-    names = tuple(f"{claim}\n{100 * held.loc[claim, 'share']:.0f} %" for claim in claims)
+    unexplained = ~(held.loc[claims, "fit"] >= EXPLAINED).to_numpy()
+    shades[:, unexplained] = 0.0
+    texts = [["" if unexplained[place] else text for place, text in enumerate(row)] for row in texts]
+    names = tuple(f"{str(claim).replace(' ', chr(10))}\n{100 * held.loc[claim, 'share']:.0f} %" for claim in claims)
     panel = Panel(
         "",
         Axis("claim, and the share of settings in which its direction holds", -0.5, len(claims) - 0.5, names=names),
@@ -42,7 +50,7 @@ def _glance(atlas: Atlas) -> Picture:
     return Picture(
         title=f"What each finding hangs on, of what the paper leaves open ({len(atlas.settings):,} settings)",
         note="the darker, the more of the effect's variance the choice decides; + and −: the direction holds better\n"
-        "where it is larger or smaller, else the value with which it holds best; blank: nothing sure",
+        "where it is larger or smaller, else the value with which it holds best; blank: not surely any",
         words="",
         panels=[panel],
         columns=1,
@@ -64,8 +72,16 @@ def _holds(atlas: Atlas) -> Picture:
     y = Axis("", -0.6, len(claims) - 0.4, names=tuple(claims["claim"]))
     shown = {column: claims[column].to_numpy(float) for column in ("share", "low", "high")}
     at = np.arange(len(claims), dtype=float)
-    points = Points(shown["share"], at, _INK, low=shown["low"], high=shown["high"], across=True)
-    panel = Panel("", replace(_SHARE, label="share of settings in which the direction holds"), y, [points, Rule(0.5)])
+    points = Points(shown["share"], at, _INK, "holds", low=shown["low"], high=shown["high"], across=True)
+    marks: list[Mark] = [points, Rule(0.5)]
+    if (level := claims["level"].to_numpy(float) / claims["settings"].to_numpy(float)).any():
+        has = level > 0
+        up_to = (shown["share"] + level)[has]
+        low = np.minimum(shown["high"][has], up_to)
+        marks.append(
+            Points(up_to, at[has], _NEUTRAL, "or no difference", low=low, high=up_to, across=True, hollow=True)
+        )
+    panel = Panel("", replace(_SHARE, label="share of settings in which the direction holds"), y, marks)
     return Picture(
         title=f"How often each finding holds ({len(atlas.settings):,} settings of what the paper leaves open)",
         note="95 % intervals over the settings",
@@ -79,10 +95,11 @@ def _holds(atlas: Atlas) -> Picture:
     )
 
 
-def _values(atlas: Atlas) -> Picture:
-    """Share by value, of the two choices that each claim hangs on most."""
+def _values(atlas: Atlas, explained: Sequence[str]) -> Picture:
+    """Share by value, of the two choices that each claim that choices explain hangs on most."""
     panels, words = [], []
-    for claim, of_claim in atlas.importance.groupby("claim", sort=False):
+    for claim in explained:
+        of_claim = atlas.importance[atlas.importance["claim"] == claim]
         most = of_claim.sort_values("importance", ascending=False).head(2)
         for choice, direction in zip(most["choice"], most["direction"], strict=True):
             table = atlas.shares[(atlas.shares["claim"] == claim) & (atlas.shares["choice"] == choice)]
@@ -92,12 +109,12 @@ def _values(atlas: Atlas) -> Picture:
             shown = {column: table[column].to_numpy(float) for column in ("share", "low", "high")}
             joined = not np.isnan(direction)  # values without an order are no line
             points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=joined)
-            panels.append(Panel(str(claim), x, _SHARE, [points]))
+            panels.append(Panel(claim, x, _SHARE, [points]))
             shares = (f"{name} {100 * share:.0f} %" for name, share in zip(names, shown["share"], strict=True))
             words.append(f"{claim} by {readable(choice)}: {', '.join(shares)}")
     return Picture(
         title="How often each finding holds, by the two choices that it hangs on most",
-        note="95 % intervals; ranges in four parts of equally many settings",
+        note=f"95 % intervals; ranges in four parts of equally many settings; {_LEFT_OUT}",
         words="; ".join(words),
         panels=panels,
         columns=4,
@@ -105,10 +122,11 @@ def _values(atlas: Atlas) -> Picture:
     )
 
 
-def _maps(atlas: Atlas) -> Picture:
-    """Share by the values of the two choices that explain most together."""
+def _maps(atlas: Atlas, explained: Sequence[str]) -> Picture:
+    """Share by the values of the two choices that explain most together, of each claim that choices explain."""
     panels = []
-    for claim, table in atlas.pairs.groupby("claim", sort=False):
+    for claim in explained:
+        table = atlas.pairs[atlas.pairs["claim"] == claim]
         one, other = str(table["choice"].iloc[0]), str(table["other"].iloc[0])
         rows, columns = list(dict.fromkeys(table["value"])), list(dict.fromkeys(table["other_value"]))
         by = table.set_index(["value", "other_value"])["share"]
@@ -116,7 +134,7 @@ def _maps(atlas: Atlas) -> Picture:
         texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shades]
         panels.append(
             Panel(
-                str(claim),
+                claim,
                 Axis(readable(other), -0.5, len(columns) - 0.5, names=tuple(columns)),
                 Axis(readable(one), -0.5, len(rows) - 0.5, names=tuple(rows)),
                 [Tiles(np.nan_to_num(shades), texts)],
@@ -124,7 +142,7 @@ def _maps(atlas: Atlas) -> Picture:
         )
     return Picture(
         title="How often each finding holds, by the two choices that explain most together",
-        note="percent of the settings",
+        note=f"percent of the settings; {_LEFT_OUT}",
         words="",
         panels=panels,
         columns=2,

@@ -18,7 +18,7 @@ from mmoe_repro.processes import Workers, cores, one_thread, send, stopping
 from mmoe_repro.runs.files import write_atomically, write_settings, write_table
 from mmoe_repro.settings.claims import read_claims
 from mmoe_repro.settings.ranges import check, check_name
-from mmoe_repro.text import aligned
+from mmoe_repro.text import aligned, paragraph
 from mmoe_repro.training.progress import ProgressBar
 from mmoe_repro.views.figure_files import save
 
@@ -120,8 +120,8 @@ def _write(results: Path, found: findings.Atlas, config: DictConfig, hydra: Any)
     narrow = [place for place, column in enumerate(header) if column not in _WIDE]
     print(aligned([header[place] for place in narrow], [[row[place] for place in narrow] for row in rows]))
     for sentence in findings.in_words(found):
-        print(sentence)
+        print(paragraph(sentence, ""))
     print(f"\nPage     {results}/report.html")
-    print(f"Tables   {results}/{', '.join(tables)}")
+    print(paragraph(f"Tables   {results}/{', '.join(tables)}", ""))
     save(results / "figures", pictures)
     print(f"Figures  {results}/figures/*.png, *.svg")

@@ -448,11 +448,11 @@ def margins(
         paper_loss: as of `judge`.
 
     Returns:
-        by claim that runs decide; NaN where cells are missing or say nothing.
+        by claim of the settings that runs decide; NaN where cells are missing or say nothing.
     """
     columns = {**losses, "bad": ends_badly(losses["test_loss"], settings["bad"])}
     found = {}
-    for name in PARTS:
+    for name in (claim for claim in PARTS if claim in settings):
         distances = []
         for part in PARTS[name](settings[name], paper_loss):
             if part.needed and not any(correlation == OPTIONAL for _, correlation in part.cells):

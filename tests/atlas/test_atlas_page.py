@@ -1,5 +1,7 @@
 """The atlas's page, of an atlas that is made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -64,7 +66,8 @@ def rendered(atlas):
 
 
 def test_it_says_how_often_each_claim_holds_and_on_what_it_hangs():
-    html = rendered(made_up(enough=True))
+    atlas = made_up(enough=True)
+    html = rendered(replace(atlas, claims=atlas.claims.assign(fit=[0.6, 0.3])))
     assert "T1 holds most often, in 80 % of settings; C1 least often, in 20 %." in html
     assert "50 settings" in html and "mmoe-repro atlas name=mine" in html and 'href="claims.csv"' in html
     # Tiles: C1's for the output gain is the darkest shade, T1's has the sign of its direction.
@@ -80,7 +83,21 @@ def test_with_few_settings_it_says_only_how_often():
 
 def test_a_line_joins_only_values_that_have_an_order():
     panels = figures.pictures(made_up(enough=True))["values"].panels
-    joined = {(panel.title, panel.x.label): mark.joined for panel in panels for mark in panel.marks}
-    assert joined == {
-        (claim, choice): choice == "output gain" for claim in ("C1", "T1") for choice in ("output gain", "biases")
-    }
+    joined = {panel.x.label: mark.joined for panel in panels for mark in panel.marks}
+    assert joined == {"output gain": True, "biases": False}
+
+
+def test_settings_without_a_difference_are_drawn_apart():
+    atlas = made_up(enough=True)
+    holds, _, neither = figures.pictures(atlas)["holds"].panels[0].marks
+    assert list(holds.x) == [0.8, 0.2] and list(holds.y) == [0, 1], "the first claim is at the top"
+    assert list(neither.x) == [0.8] and list(neither.y) == [1], "30 of C1's 50, beside 10 in which it holds"
+    without = replace(atlas, claims=atlas.claims.assign(level=0))
+    assert len(figures.pictures(without)["holds"].panels[0].marks) == 2
+
+
+def test_values_and_pairs_are_drawn_of_claims_that_choices_explain():
+    atlas = made_up(enough=True)
+    for name in ("values", "maps"):
+        assert {panel.title for panel in figures.pictures(atlas)[name].panels} == {"C1"}, "T1's fit is below zero"
+    assert list(figures.pictures(replace(atlas, claims=atlas.claims.assign(fit=0.0)))) == ["atlas", "holds"]
