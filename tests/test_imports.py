@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,15 @@ def test_the_paths_that_the_guide_names_exist():
     assert len(named) > 25
     for path in sorted(named):
         assert (REPOSITORY / path).exists(), path
+
+
+def test_the_commits_that_the_guide_names_exist():
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("no whole history here")
+    named = re.findall(r"\| ([0-9a-f]{7}) \|", (REPOSITORY / "CONTRIBUTING.md").read_text())
+    assert len(named) > 10
+    for commit in named:
+        assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, commit
