@@ -340,7 +340,31 @@ def atlas(folder: str) -> str:
     )
 
 
-_OF_RESULTS = (losses, means, trainability, verdicts, rejudged, laws, distances, predicted, tally, unlearnt, atlas)
+def by_value(folder: str, choice: str) -> str:
+    """In what share of an atlas's settings with each value of a choice each claim's direction holds."""
+    of_choice = read(f"{folder}/shares.csv").query("choice == @choice")
+    values = list(dict.fromkeys(of_choice["value"]))
+    rows = [
+        [str(claim), *(f"{100 * share:.0f} %" for share in of_claim.set_index("value").loc[values, "share"])]
+        for claim, of_claim in of_choice.groupby("claim", sort=False)
+    ]
+    return markdown(["claim", *(f"{choice}: {value}" for value in values)], rows)
+
+
+_OF_RESULTS = (
+    losses,
+    means,
+    trainability,
+    verdicts,
+    rejudged,
+    laws,
+    distances,
+    predicted,
+    tally,
+    unlearnt,
+    atlas,
+    by_value,
+)
 _OF_CLAIMS = (paper_verdicts, power, wrong_verdicts, interval_coverage)
 KINDS: dict[str, Callable[..., str]] = {kind.__name__: kind for kind in (*_OF_RESULTS, *_OF_CLAIMS)}
 

@@ -135,7 +135,13 @@ def chosen(choices: Sequence[Choice], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paper_loss(settings: Mapping[str, Any]) -> float:
-    """How many squared errors a loss of the paper is."""
+    """How many squared errors a loss of the paper is.
+
+    Raises:
+        UsageError: no choice says so.
+    """
+    if _PAPER_LOSS not in settings:
+        raise UsageError(f"choices: one of them has to say {_PAPER_LOSS}, as choices.loss does")
     return float(settings[_PAPER_LOSS])
 
 
@@ -170,6 +176,9 @@ def _with(cell: Cell, key: str, value: Any) -> Cell:
     known = group in _GROUPS and name in (vars(cell.training) if group == "training" else getattr(cell, group).settings)
     if not known:
         raise UsageError(f"choices: {key} is no setting of {cell.model.name}")
+    before = getattr(cell.training, name) if group == "training" else getattr(cell, group).settings[name]
+    if isinstance(before, int) and not isinstance(before, bool) and isinstance(value, float):
+        raise UsageError(f"choices: {key}={value}: must be a whole number; list its values")
     if group == "training":
         return replace(cell, training=replace(cell.training, **{name: value}))
     option = getattr(cell, group)

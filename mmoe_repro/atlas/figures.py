@@ -6,51 +6,53 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from mmoe_repro.atlas.findings import EXPLAINED, Atlas
+from mmoe_repro.atlas.findings import EXPLAINED, LEVEL, Atlas, sure
 from mmoe_repro.names import readable
-from mmoe_repro.views.panels import Axis, Mark, Panel, Picture, Points, Rule, Style, Tiles
+from mmoe_repro.views.panels import Axis, Mark, Panel, Picture, Points, Style, Tiles
 from mmoe_repro.views.style import INK, NEUTRAL
 
 _INK, _NEUTRAL = Style(INK, "o"), Style(NEUTRAL, "o")
 #: Importances from here on have the darkest shade.
-_DARKEST = 0.5
-_LEFT_OUT = f"claims of which the choices explain less than {EXPLAINED:.0%} are left out".replace("%", " %")
+_DARKEST = 0.3
+#: A share of fewer settings than this is not shown.
+_FEWEST = 5
 #: From none to all, with room for the points at the ends.
 _SHARE = Axis("share that holds", -0.03, 1.03, at=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def pictures(atlas: Atlas) -> dict[str, Picture]:
-    """All pictures that there are settings enough for, by file name."""
-    if atlas.importance.empty:
-        return {"holds": _holds(atlas)}
-    found = {"atlas": _glance(atlas), "holds": _holds(atlas)}
-    if explained := list(atlas.claims.loc[atlas.claims["fit"] >= EXPLAINED, "claim"]):
-        found |= {"values": _values(atlas, explained), "maps": _maps(atlas, explained)}
+    """All pictures that there are settings enough for, and something to see, by file name."""
+    found = {"holds": _holds(atlas)}
+    if not atlas.importance.empty:
+        found = {"atlas": _glance(atlas), **found}
+        if any(len(sure(atlas, str(claim))) for claim in atlas.claims["claim"]):
+            found["values"] = _values(atlas)
+        explained = list(atlas.claims.loc[atlas.claims["fit"] >= EXPLAINED, "claim"])
+        if explained and not atlas.pairs.empty:
+            found["maps"] = _maps(atlas, explained)
     return found
 
 
 def _glance(atlas: Atlas) -> Picture:
-    """Choices × claims: the shade is the importance, the sign its direction."""
+    """Choices × claims: the shade is what the size hangs on, the text what it hangs on where the direction holds."""
     choices = list(dict.fromkeys(atlas.importance["choice"]))
     claims = list(dict.fromkeys(atlas.importance["claim"]))
     table = atlas.importance.set_index(["choice", "claim"])
+    held = atlas.claims.set_index("claim")
+    explained = (held.loc[claims, "fit"] >= EXPLAINED).to_numpy()
     shades = np.array([[table.loc[(choice, claim), "importance"] for claim in claims] for choice in choices], float)
     texts = [[_sign(table.loc[(choice, claim)]) for claim in claims] for choice in choices]
-    held = atlas.claims.set_index("claim")
-    unexplained = ~(held.loc[claims, "fit"] >= EXPLAINED).to_numpy()
-    shades[:, unexplained] = 0.0
-    texts = [["" if unexplained[place] else text for place, text in enumerate(row)] for row in texts]
     names = tuple(f"{str(claim).replace(' ', chr(10))}\n{100 * held.loc[claim, 'share']:.0f} %" for claim in claims)
     panel = Panel(
         "",
         Axis("claim, and the share of settings in which its direction holds", -0.5, len(claims) - 0.5, names=names),
         Axis("", len(choices) - 0.5, -0.5, names=tuple(map(readable, choices))),
-        [Tiles(shades.clip(0, _DARKEST) / _DARKEST, texts)],
+        [Tiles((shades * explained).clip(0, _DARKEST) / _DARKEST, texts)],
     )
     return Picture(
         title=f"What each finding hangs on, of what the paper leaves open ({len(atlas.settings):,} settings)",
-        note="the darker, the more of the effect's variance the choice decides; + and −: the direction holds better\n"
-        "where it is larger or smaller, else the value with which it holds best; blank: not surely any",
+        note="shade: how much of the effect's size the choice decides; text: it surely decides where the direction\n"
+        "holds, more often where the choice is larger (+) or smaller (−), else most often with the value named",
         words="",
         panels=[panel],
         columns=1,
@@ -59,7 +61,7 @@ def _glance(atlas: Atlas) -> Picture:
 
 
 def _sign(row: pd.Series) -> str:
-    if not row["importance"] > max(2 * row["error"], 0.02):
+    if not row["p"] < LEVEL:
         return ""
     if not np.isnan(row["direction"]):
         return "+" if row["direction"] > 0 else "−"
@@ -73,13 +75,13 @@ def _holds(atlas: Atlas) -> Picture:
     shown = {column: claims[column].to_numpy(float) for column in ("share", "low", "high")}
     at = np.arange(len(claims), dtype=float)
     points = Points(shown["share"], at, _INK, "holds", low=shown["low"], high=shown["high"], across=True)
-    marks: list[Mark] = [points, Rule(0.5)]
-    if (level := claims["level"].to_numpy(float) / claims["settings"].to_numpy(float)).any():
-        has = level > 0
-        up_to = (shown["share"] + level)[has]
+    marks: list[Mark] = [points]
+    neither = (claims["without_bad_runs"] / claims["settings"]).to_numpy(float)
+    if (has := neither > 0).any():
+        up_to = (shown["share"] + neither)[has]
         low = np.minimum(shown["high"][has], up_to)
         marks.append(
-            Points(up_to, at[has], _NEUTRAL, "or no difference", low=low, high=up_to, across=True, hollow=True)
+            Points(up_to, at[has], _NEUTRAL, "or no run ends badly", low=low, high=up_to, across=True, hollow=True)
         )
     panel = Panel("", replace(_SHARE, label="share of settings in which the direction holds"), y, marks)
     return Picture(
@@ -95,12 +97,11 @@ def _holds(atlas: Atlas) -> Picture:
     )
 
 
-def _values(atlas: Atlas, explained: Sequence[str]) -> Picture:
-    """Share by value, of the two choices that each claim that choices explain hangs on most."""
+def _values(atlas: Atlas) -> Picture:
+    """Share by value, of the two choices on which it hangs most surely where each claim holds."""
     panels, words = [], []
-    for claim in explained:
-        of_claim = atlas.importance[atlas.importance["claim"] == claim]
-        most = of_claim.sort_values("importance", ascending=False).head(2)
+    for claim in atlas.claims["claim"]:
+        most = sure(atlas, str(claim)).head(2)
         for choice, direction in zip(most["choice"], most["direction"], strict=True):
             table = atlas.shares[(atlas.shares["claim"] == claim) & (atlas.shares["choice"] == choice)]
             names = tuple(table["value"].str.removeprefix("law "))
@@ -109,12 +110,12 @@ def _values(atlas: Atlas, explained: Sequence[str]) -> Picture:
             shown = {column: table[column].to_numpy(float) for column in ("share", "low", "high")}
             joined = not np.isnan(direction)  # values without an order are no line
             points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=joined)
-            panels.append(Panel(claim, x, _SHARE, [points]))
+            panels.append(Panel(str(claim), x, _SHARE, [points]))
             shares = (f"{name} {100 * share:.0f} %" for name, share in zip(names, shown["share"], strict=True))
             words.append(f"{claim} by {readable(choice)}: {', '.join(shares)}")
     return Picture(
-        title="How often each finding holds, by the two choices that it hangs on most",
-        note=f"95 % intervals; ranges in four parts of equally many settings; {_LEFT_OUT}",
+        title="How often each finding holds, by the two choices that this hangs on most surely",
+        note="95 % intervals; ranges in four parts of equally many settings; no panel: no choice surely matters",
         words="; ".join(words),
         panels=panels,
         columns=4,
@@ -129,7 +130,8 @@ def _maps(atlas: Atlas, explained: Sequence[str]) -> Picture:
         table = atlas.pairs[atlas.pairs["claim"] == claim]
         one, other = str(table["choice"].iloc[0]), str(table["other"].iloc[0])
         rows, columns = list(dict.fromkeys(table["value"])), list(dict.fromkeys(table["other_value"]))
-        by = table.set_index(["value", "other_value"])["share"]
+        enough = table["share"].where(table["settings"] >= _FEWEST)
+        by = enough.set_axis(pd.MultiIndex.from_frame(table[["value", "other_value"]]))
         shades = np.array([[by.loc[(row, column)] for column in columns] for row in rows], float)
         texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shades]
         panels.append(
@@ -142,7 +144,7 @@ def _maps(atlas: Atlas, explained: Sequence[str]) -> Picture:
         )
     return Picture(
         title="How often each finding holds, by the two choices that explain most together",
-        note=f"percent of the settings; {_LEFT_OUT}",
+        note=f"percent of the settings, where they are {_FEWEST} or more; claims whose size choices explain",
         words="",
         panels=panels,
         columns=2,

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mmoe_repro.atlas.design import CORRELATIONS, Choice, chosen, paper_loss
-from mmoe_repro.atlas.importance import best_pair, importances, pair, share_of, shares
-from mmoe_repro.findings.claim_comparisons import MODELS, PARTS, Key, margins
+from mmoe_repro.atlas.importance import BINS, best_pair, importances, pair, share_of, shares, where
+from mmoe_repro.findings.claim_comparisons import MODELS, PARTS, Key, margins, without_bad_runs
 from mmoe_repro.findings.paper_runs import SMALL
 from mmoe_repro.findings.verdicts import judge_runs
 from mmoe_repro.names import readable
@@ -17,8 +18,10 @@ from mmoe_repro.text import listed
 
 #: Fewer settings than this say nothing of choices.
 ENOUGH = 40
-#: A claim hangs on choices if they explain at least this share of its margin's variance in unseen settings.
+#: The size of an effect hangs on choices if they explain at least this share of its variance in unseen settings.
 EXPLAINED = 0.05
+#: Where a claim holds hangs on a choice if its adjusted p-value is below this.
+LEVEL = 0.05
 _SEEN, _UNSEEN = "final_loss", "test_loss"
 _SAME = "The same, by losses on examples that no run has seen."
 
@@ -31,15 +34,17 @@ class Atlas:
     `C3 unseen`, of losses on examples that no run has seen. Where examples are finite these may differ.
 
     Attributes:
-        settings: a row each, by number: its choices, then by claim the margin by which the direction holds (`T1`), and
-            the verdict of its runs (`T1_verdict`).
-        claims: a row each: claim, says, settings, holds, share with its 95 % interval low and high, level (settings
-            without any difference, such as where all runs end well), reproduced and contradicted (settings in which the
+        settings: a row each, by number: its choices, then by claim the margin by which the direction holds (`T1`), the
+            verdict of its runs (`T1_verdict`), and of claims of runs that end badly, whether none does
+            (`T1_without_bad_runs`).
+        claims: a row each: claim, says, settings, holds, share with its 95 % interval low and high, without_bad_runs
+            (settings in which no run that the claim compares ends badly), reproduced and contradicted (settings whose
             runs surely say so), fit (share of the margin's variance that the choices explain in unseen settings).
-        importance: claim, choice, importance, error, direction, best; see `importance.importances`.
+        importance: claim, choice, importance, error; see `importance.importances`; p (adjusted for all choices of all
+            claims), direction, best; see `importance.where`.
         shares: claim, choice, value, settings, holds, share, low, high.
-        pairs: claim, choice, value, other, other_value, settings, holds, share, low, high: the two choices that
-            explain most together.
+        pairs: claim, choice, value, other, other_value, settings, holds, share, low, high: of the three most important
+            choices, the two that explain most together.
     """
 
     settings: pd.DataFrame
@@ -115,6 +120,8 @@ def _margins_and_verdicts(
     one = {key: of_cell[of_cell["task"] == 1] for key, of_cell in runs.items()}
     for verdict in judge_runs(claims, one, {}, paper_loss=scale):
         found[verdict.id, "_verdict"] = verdict.verdict
+    for claim, none_bad in without_bad_runs(claims, both[_UNSEEN]).items():
+        found[claim, "_without_bad_runs"] = none_bad
     return found
 
 
@@ -132,18 +139,24 @@ def find(design: pd.DataFrame, found: pd.DataFrame, claims: Mapping[str, Any]) -
         known = found[name].notna()
         holds, verdicts = found.loc[known, name] > 0, found[f"{name}_verdict"]
         row: dict[str, Any] = {"claim": name, "says": claims[claim]["says"] if loss == _SEEN else _SAME}
-        row |= share_of(holds) | {"level": int((found[name] == 0).sum())}
+        row |= share_of(holds)
+        row["without_bad_runs"] = int(found.get(f"{name}_without_bad_runs", pd.Series(dtype=bool)).sum())
         row |= {word: int((verdicts == word).sum()) for word in ("reproduced", "contradicted")}
         row["fit"] = np.nan
-        if known.sum() >= ENOUGH:
+        if known.sum() >= ENOUGH and len(design.columns):
             fitted = importances(design, found[name])
             row["fit"] = fitted.fit
-            of_choices.append(fitted.of_choices.reset_index().assign(claim=name))
+            table = fitted.of_choices.join(where(design[known], holds))
+            of_choices.append(table.reset_index().assign(claim=name))
             of_values.append(shares(design[known], holds).assign(claim=name))
-            of_pairs.append(pair(design[known], holds, best_pair(design, found[name], fitted)).assign(claim=name))
+            if len(design.columns) > 1:
+                most = best_pair(design, found[name], fitted)
+                of_pairs.append(pair(design[known], holds, most).assign(claim=name))
         of_claims.append(row)
-    settings = design.join(found)
-    return Atlas(settings, pd.DataFrame(of_claims), *map(_together, (of_choices, of_values, of_pairs)))
+    tables = [_together(tables) for tables in (of_choices, of_values, of_pairs)]
+    if len(tables[0]):
+        tables[0]["p"] = stats.false_discovery_control(tables[0]["p"])
+    return Atlas(design.join(found), pd.DataFrame(of_claims), *tables)
 
 
 def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -157,24 +170,42 @@ def in_words(atlas: Atlas) -> list[str]:
     """A sentence for each claim: in how many settings its direction holds, and what that hangs on."""
     sentences = []
     for _, claim in atlas.claims.iterrows():
+        name, count = claim["claim"], claim["settings"]
+        if not count:
+            sentences.append(f"{name} cannot be told: no setting has runs of all its cells.")
+            continue
         sentence = (
-            f"{claim['claim']} holds in {100 * claim['share']:.0f} % of {claim['settings']} settings "
+            f"{name} holds in {100 * claim['share']:.0f} % of {count} settings "
             f"({100 * claim['low']:.0f} to {100 * claim['high']:.0f} %)"
         )
-        if claim["level"]:
-            sentence += f", and in {100 * claim['level'] / claim['settings']:.0f} % there is no difference"
-        sentences.append(sentence + _hangs_on(atlas, str(claim["claim"]), float(claim["fit"])))
+        if claim["without_bad_runs"]:
+            sentence += f", and in {100 * claim['without_bad_runs'] / count:.0f} % no run ends badly"
+        sentences.append(sentence + _hangs_on(atlas, str(name), int(count)))
     return sentences
 
 
-def _hangs_on(atlas: Atlas, name: str, fit: float) -> str:
-    if np.isnan(fit):
+def sure(atlas: Atlas, name: str) -> pd.DataFrame:
+    """The choices on which it surely hangs where a claim holds, as rows of `Atlas.importance`, the surest first."""
+    if atlas.importance.empty:
+        return atlas.importance
+    of_claim = atlas.importance[(atlas.importance["claim"] == name) & (atlas.importance["p"] < LEVEL)]
+    return of_claim.sort_values(["p", "importance"], ascending=[True, False])
+
+
+def _hangs_on(atlas: Atlas, name: str, count: int) -> str:
+    if count < ENOUGH:
         return f"; what it hangs on takes {ENOUGH} settings to say."
-    of_claim = atlas.importance[atlas.importance["claim"] == name].sort_values("importance", ascending=False)
-    # A choice counts if it matters surely, and at least a third as much as the first.
-    sure = of_claim[of_claim["importance"] > 2 * of_claim["error"]]
-    sure = sure[sure["importance"] > sure["importance"].max() / 3].head(3)
-    if fit < EXPLAINED or sure.empty:
-        return "; none of the choices explains where."
-    named = [f"{readable(str(row['choice']))} (most at {row['best']})" for _, row in sure.iterrows()]
+    named = [_named(atlas, row) for _, row in sure(atlas, name).head(3).iterrows()]
+    if not named:
+        return "; on what it hangs they do not show."
     return f"; it hangs on {listed(named)}."
+
+
+def _named(atlas: Atlas, row: pd.Series) -> str:
+    """A choice with the values where a claim holds least and most; alone if it has so many that these are chance."""
+    name = readable(str(row["choice"]))
+    table = atlas.shares[(atlas.shares["claim"] == row["claim"]) & (atlas.shares["choice"] == row["choice"])]
+    if len(table) > BINS:
+        return name
+    least, most = table.loc[table["share"].idxmin()], table.loc[table["share"].idxmax()]
+    return f"{name} ({least['value']}: {100 * least['share']:.0f} %, {most['value']}: {100 * most['share']:.0f} %)"

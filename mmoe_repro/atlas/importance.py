@@ -1,9 +1,13 @@
-"""Which choices a finding hangs on: a forest fitted to the settings, and what it loses without each choice.
+"""Which choices a finding hangs on: tests of where it holds, and a forest fitted to the size of its effect.
 
-For each claim a random forest (Breiman 2001) learns the margin by which its direction holds from the choices. What a
-choice matters is how much of the variance of settings that the forest has not seen is no longer explained when the
-choice's values are permuted among them. How much is explained at all is the forest's fit; where that is low, the
-importances say little.
+Where a claim holds: whether it does so in other shares of the settings with each value of a choice, by a permutation
+test. As many choices are tested of many claims, p-values are adjusted for all of them (Benjamini and Hochberg 1995).
+
+How large its effect is: a random forest (Breiman 2001) learns the margin by which its direction holds from the choices.
+What a choice matters is the share of the margin's variance that it decides, alone and together with others (the total
+effect of Homma and Saltelli 1996): half of what the squared error grows by in settings that the forest has not seen
+when the choice's values are permuted among them (Jansen 1999). How much is explained at all is the forest's fit; where
+that is low, the importances say little.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,19 +30,20 @@ _FOLDS, _PERMUTATIONS = 5, 5
 _WITHIN = 0.05, 0.95
 #: The most important choices, of which pairs are tried.
 _PAIRED = 3
+#: Draws of the permutation test.
+_DRAWS = 99_999
 #: Parts of a range in tables and maps.
 BINS = 4
 
 
 class Importances(NamedTuple):
-    """What a claim hangs on.
+    """What the size of a claim's effect hangs on.
 
     Attributes:
-        fit: share of the margin's variance that the forest explains in settings that it has not seen; below 0 if none.
-        of_choices: columns importance (share of the variance that is lost without the choice), error (its standard
-            error over the folds), direction (rank correlation of the margin with the choice's values, in their order;
-            NaN for choices without an order) and best (the value, or the part of the range, where the margin's mean is
-            highest), by choice.
+        fit: share of the margin's variance that the forest explains in settings that it has not seen; below 0 if none,
+            NaN of margins that hardly vary.
+        of_choices: columns importance (share of the variance that the choice decides, alone and together with others)
+            and error (its standard error over the folds, which is too small, since they share settings), by choice.
     """
 
     fit: float
@@ -67,17 +72,46 @@ def importances(design: pd.DataFrame, margin: pd.Series) -> Importances:
         )
         lost.append(found.importances_mean)
     variance = float(wanted.var(ddof=0)) or np.nan
-    shares = np.array(lost) / variance
+    shares = np.array(lost) / (2 * variance)
     table = pd.DataFrame(
-        {
-            "importance": shares.mean(axis=0),
-            "error": shares.std(axis=0, ddof=1) / np.sqrt(_FOLDS),
-            "direction": [_direction(choices[name], wanted) for name in choices],
-            "best": [_best(choices[name], wanted) for name in choices],
-        },
+        {"importance": shares.mean(axis=0), "error": shares.std(axis=0, ddof=1) / np.sqrt(_FOLDS)},
         index=pd.Index(choices.columns, name="choice"),
     )
     return Importances(float(1 - np.sum(errors) / (variance * len(wanted))), table)
+
+
+def where(design: pd.DataFrame, holds: pd.Series) -> pd.DataFrame:
+    """Whether a claim holds in other shares of the settings with each value of a choice, or part of a range.
+
+    If the choice does not matter, the settings in which the claim holds are a random draw of all of them: how many have
+    each value is multivariate hypergeometric. Of that many draws, as large a chi-squared as found is the p-value.
+
+    Args:
+        design: the settings that were trained.
+        holds: whether the claim holds in each of them.
+
+    Returns:
+        columns p (not adjusted), direction (rank correlation of holding with the values, in their order; NaN for
+        choices without an order, or where the claim holds always or never) and best (the value with the highest share),
+        by choice.
+    """
+    generator = np.random.default_rng(0)
+    rows = []
+    for name in design:
+        by_value = holds.groupby(parts(design[name]).to_numpy())
+        settings, held = by_value.size(), by_value.sum()
+        draws = generator.multivariate_hypergeometric(settings.to_numpy(), int(held.sum()), _DRAWS, method="marginals")
+        expected = settings.to_numpy() * (held.sum() / settings.sum())
+        squares = ((np.vstack([held.to_numpy(), draws]) - expected) ** 2 / settings.to_numpy()).sum(axis=1)
+        as_large = int((squares[1:] >= squares[0] * (1 - 1e-9)).sum())
+        rows.append(
+            {
+                "p": (1 + as_large) / (1 + _DRAWS),
+                "direction": _direction(design[name], holds),
+                "best": str((held / settings).idxmax()),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.Index(design.columns, name="choice"))
 
 
 def _folds(choices: pd.DataFrame, margin: pd.Series) -> Iterator[tuple[RandomForestRegressor, np.ndarray, np.ndarray]]:
@@ -94,11 +128,17 @@ def _coded(choices: pd.DataFrame, margin: pd.Series, seen: np.ndarray) -> np.nda
     """
     columns = []
     for name in choices:
-        column = choices[[name]]
-        if not is_ordered(choices[name]):
-            encoder = TargetEncoder(target_type="continuous", random_state=0)
-            column = encoder.fit(column.iloc[seen], margin.iloc[seen]).transform(column)
-        columns.append(np.asarray(column, float)[:, 0])
+        if is_ordered(choices[name]):
+            columns.append(choices[name].to_numpy(float))
+            continue
+        encoder, coded = TargetEncoder(target_type="continuous"), np.empty(len(choices))
+        unseen = np.setdiff1d(np.arange(len(choices)), seen)
+        # Seen settings are coded without their own margin, else a forest takes the code for the margin.
+        inner = ((seen[fit], seen[rest]) for fit, rest in KFold(_FOLDS, shuffle=True, random_state=0).split(seen))
+        for fit, rest in (*inner, (seen, unseen)):
+            encoder.fit(choices[[name]].iloc[fit], margin.iloc[fit])
+            coded[rest] = encoder.transform(choices[[name]].iloc[rest])[:, 0]
+        columns.append(coded)
     return np.column_stack(columns)
 
 
@@ -116,16 +156,12 @@ def _within(margin: pd.Series) -> pd.Series:
     return margin.clip(*margin.quantile(list(_WITHIN)))
 
 
-def _direction(values: pd.Series, margin: pd.Series) -> float:
+def _direction(values: pd.Series, holds: pd.Series) -> float:
     """Rank correlation with a range, or with numbers that are named in ascending order."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.isna().any() or numbers.nunique() < 2:
+    if numbers.isna().any() or numbers.nunique() < 2 or holds.nunique() < 2:
         return np.nan
-    return float(stats.spearmanr(numbers, margin).statistic)
-
-
-def _best(values: pd.Series, margin: pd.Series) -> str:
-    return str(margin.groupby(parts(values).to_numpy()).mean().idxmax())
+    return float(stats.spearmanr(numbers, holds).statistic)
 
 
 def parts(values: pd.Series) -> pd.Series:
@@ -134,7 +170,8 @@ def parts(values: pd.Series) -> pd.Series:
         names = list(dict.fromkeys(sorted(values, key=_place)))
         return pd.Series(pd.Categorical(values, categories=names, ordered=True), index=values.index)
     edges = np.quantile(values, np.linspace(0, 1, BINS + 1))
-    labels = [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
+    digits = next(digits for digits in range(2, 18) if len({f"{edge:.{digits}g}" for edge in edges}) == len(edges))
+    labels = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in pairwise(edges)]
     return pd.cut(values, edges, labels=labels, include_lowest=True)
 
 

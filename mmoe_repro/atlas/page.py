@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from mmoe_repro.atlas.findings import Atlas, in_words
+from mmoe_repro.atlas.findings import EXPLAINED, LEVEL, Atlas, in_words
 from mmoe_repro.names import readable
 from mmoe_repro.views.page import render_template
 from mmoe_repro.views.panels import Picture
 
 #: Importances below this are not listed.
-_LEAST = 0.01
+_LEAST = 0.05
 
 
 def render(
@@ -46,7 +46,7 @@ def render(
         sentences=list(zip(atlas.claims["claim"], atlas.claims["says"], in_words(atlas), strict=True)),
         pictures=pictures,
         claims=claims_shown(atlas.claims),
-        importance=_importance(atlas.importance),
+        importance=_importance(atlas),
         prior=prior,
         command=command,
         files=files,
@@ -65,7 +65,7 @@ def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         "settings",
         "holds in",
         "95 % interval",
-        "no difference",
+        "no run ends badly",
         "surely",
         "surely not",
         "explained",
@@ -77,29 +77,31 @@ def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             str(row["settings"]),
             _percent(row["share"]),
             f"{_percent(row['low'])} to {_percent(row['high'])}",
-            _percent(row["level"] / row["settings"]) if row["settings"] else "–",
+            _percent(row["without_bad_runs"] / row["settings"]) if row["without_bad_runs"] else "–",
             str(row["reproduced"]),
             str(row["contradicted"]),
-            _percent(max(row["fit"], 0.0)),
+            _percent(row["fit"] if pd.isna(row["fit"]) else max(row["fit"], 0.0)),
         ]
         for _, row in table.iterrows()
     ]
     return header, rows
 
 
-def _importance(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    if table.empty:
+def _importance(atlas: Atlas) -> tuple[list[str], list[list[str]]]:
+    """What surely decides where a claim holds, or much of the size of an effect that choices explain."""
+    if atlas.importance.empty:
         return [], []
-    shown = table[table["importance"] >= _LEAST].sort_values("importance", ascending=False)
-    shown = shown.sort_values("claim", kind="stable")
+    fit = atlas.importance["claim"].map(atlas.claims.set_index("claim")["fit"])
+    much = (atlas.importance["importance"] >= _LEAST) & (fit >= EXPLAINED)
+    shown = atlas.importance[much | (atlas.importance["p"] < LEVEL)]
     rows = [
         [
             str(row["claim"]),
             readable(str(row["choice"])),
-            f"{row['importance']:.2f}",
-            f"{row['error']:.2f}",
+            f"{row['p']:.2g}",
             str(row["best"]),
+            _percent(max(row["importance"], 0.0)),
         ]
         for _, row in shown.iterrows()
     ]
-    return ["claim", "choice", "importance", "error", "holds best at"], rows
+    return ["claim", "choice", "p of where", "holds most often at", "of the size"], rows

@@ -54,6 +54,7 @@ def run(config: DictConfig, hydra: Any) -> None:
         raise UsageError(f"settings=0: there are no settings in {results} yet")
     table = design.draw(choices, count)
     drawn = [design.chosen(choices, row) for row in _rows(table)]
+    design.paper_loss(drawn[0])
     settings = survey.recorded(results / "settings.jsonl", drawn)
     write_settings(results / "config.yaml", OmegaConf.to_container(config, resolve=True))
     done = set(stored["setting"])
@@ -122,6 +123,6 @@ def _write(results: Path, found: findings.Atlas, config: DictConfig, hydra: Any)
     for sentence in findings.in_words(found):
         print(paragraph(sentence, ""))
     print(f"\nPage     {results}/report.html")
-    print(paragraph(f"Tables   {results}/{', '.join(tables)}", ""))
+    print(f"Tables   {results}/*.csv")
     save(results / "figures", pictures)
     print(f"Figures  {results}/figures/*.png, *.svg")

@@ -81,6 +81,11 @@ class Part:
     needed: bool = True
     further: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = field(default_factory=dict)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether the value is a difference of losses, in their unit."""
+        return not self.is_ratio and self.column != "bad"
+
     def shown(self, value: float) -> float:
         """The value as readers want it."""
         if not self.is_ratio:
@@ -439,8 +444,9 @@ def margins(
 ) -> dict[str, float]:
     """By how much the direction of each claim holds in these runs, whatever their number.
 
-    Of the comparisons that have to hold, the one that holds least counts: the distance of its value to its bound, in
-    its own scale (the log of a ratio, a difference of shares or of losses), negative if it lies on the wrong side.
+    Of a claim's comparisons, those that are only watched included, the one that holds least counts: the distance of its
+    value to its bound, in its own scale (the log of a ratio, a difference of shares or of the paper's losses), negative
+    if it lies on the wrong side.
 
     Args:
         settings: as of `judge`.
@@ -455,11 +461,29 @@ def margins(
     for name in (claim for claim in PARTS if claim in settings):
         distances = []
         for part in PARTS[name](settings[name], paper_loss):
-            if part.needed and not any(correlation == OPTIONAL for _, correlation in part.cells):
+            if not any(correlation == OPTIONAL for _, correlation in part.cells):
                 evidence = _evidence(part, columns[part.column])
                 value = np.nan if evidence is None else evidence.value
-                distances.append(value - part.bound if part.above else part.bound - value)
-        found[name] = float(np.min(distances))
+                scale = paper_loss if part.is_loss else 1.0
+                distances.append(scale * (value - part.bound if part.above else part.bound - value))
+        found[name] = float(np.round(np.min(distances), 12))  # else a difference at its bound is beside it by rounding
+    return found
+
+
+def without_bad_runs(settings: Mapping[str, Any], losses: Mapping[Key, pd.Series]) -> dict[str, bool]:
+    """Of each claim of shares of runs that end badly, whether none of the runs that it compares does.
+
+    Args:
+        settings: as of `judge`.
+        losses: by cell, the runs' `test_loss`.
+    """
+    bad = ends_badly(losses, settings["bad"])
+    found = {}
+    for name in (claim for claim in PARTS if claim in settings):
+        parts = list(PARTS[name](settings[name], 1.0))
+        if all(part.column == "bad" for part in parts):
+            compared = {key for part in parts for key in part.cells if key in bad}
+            found[name] = not any(bad[key].any() for key in compared)
     return found
 
 

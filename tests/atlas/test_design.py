@@ -96,6 +96,16 @@ def test_a_key_that_no_model_has_is_refused():
         design.cells({"model.widths": 3})
 
 
+def test_a_range_of_what_is_a_whole_number_is_refused():
+    with pytest.raises(UsageError, match=r"training\.batch_size=30\.9: must be a whole number; list its values"):
+        design.cells({"training.batch_size": 30.9})
+
+
+def test_choices_that_do_not_say_what_a_loss_is_are_refused():
+    with pytest.raises(UsageError, match="one of them has to say paper_loss"):
+        design.paper_loss({"model.gain": 1.0})
+
+
 def test_fewer_steps_than_a_window_are_refused():
     with pytest.raises(UsageError, match=r"training\.steps=20: must be at least a window, 100"):
         design.cells({"training.steps": 20})

@@ -1,8 +1,9 @@
-"""What the forest says of effects that were planted."""
+"""What tests and the forest say of effects that were planted."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmoe_repro.atlas import importance
 from mmoe_repro.findings.statistics import wilson
@@ -30,9 +31,11 @@ def test_the_planted_choices_are_found_with_their_signs(planted):
     table = found.of_choices
     assert found.fit > 0.6
     assert list(table["importance"].nlargest(2).index) == ["gain", "law"]
-    assert (table.loc[["bias", "batch_size"], "importance"] < 0.03).all()
-    assert table.loc["gain", "direction"] < -0.5
-    assert np.isnan(table.loc["law", "direction"]) and table.loc["law", "best"] == "law 10"
+    assert (table.loc[["bias", "batch_size"], "importance"] < 0.02).all()
+    # Closed forms: -2 U has the variance 4 / 12, 0.8 of a third 0.64 × 2 / 9, the noise 0.09.
+    variance = 4 / 12 + 0.64 * 2 / 9 + 0.09
+    assert table.loc["gain", "importance"] == pytest.approx(4 / 12 / variance, abs=0.1)
+    assert table.loc["law", "importance"] == pytest.approx(0.64 * 2 / 9 / variance, abs=0.1)
     assert importance.best_pair(*planted, found) == ("gain", "law")
 
 
@@ -40,7 +43,43 @@ def test_noise_has_no_fit(planted):
     design, _ = planted
     found = importance.importances(design, pd.Series(np.random.default_rng(2).normal(size=len(design))))
     assert found.fit < 0.05
-    assert (found.of_choices["importance"] < 0.1).all()
+    assert (found.of_choices["importance"].abs() < 0.1).all()
+
+
+def test_where_a_planted_effect_holds_is_found_with_its_sign(planted):
+    design, margin = planted
+    table = importance.where(design, margin > 0)
+    assert (table.loc[["gain", "law"], "p"] < 1e-3).all() and (table.loc[["bias", "batch_size"], "p"] > 0.05).all()
+    assert table.loc["gain", "direction"] < -0.5 and table.loc["gain", "best"].startswith("0.00")
+    assert np.isnan(table.loc["law", "direction"]) and table.loc["law", "best"] == "law 10"
+
+
+def test_the_p_value_of_two_values_is_fishers():
+    """With two values, as large a chi-squared is Fisher's exact test, two-sided, of two groups of equal size."""
+    holds = pd.Series([True] * 9 + [False] * 31)
+    design = pd.DataFrame({"bias": ["True"] * 8 + ["False"] + ["True"] * 12 + ["False"] * 19})
+    exact = stats.fisher_exact(pd.crosstab(design["bias"], holds).to_numpy()).pvalue
+    p = importance.where(design, holds)["p"].iloc[0]
+    assert p == pytest.approx(exact, abs=4 * np.sqrt(exact / 99_999))
+
+
+def test_of_choices_that_do_not_matter_one_in_twenty_has_a_small_p():
+    """Of 400 tests, 20 ± 4.4 are below 0.05, and fewer as p-values of counts are conservative."""
+    generator = np.random.default_rng(5)
+    design = pd.DataFrame({f"choice {i}": generator.choice(["a", "b", "c"], 120) for i in range(400)})
+    p = importance.where(design, pd.Series(generator.random(120) < 0.1))["p"]
+    assert 4 <= (p < 0.05).sum() <= 33
+
+
+def test_claims_that_hold_always_hang_on_nothing(planted):
+    design, margin = planted
+    table = importance.where(design, margin > -np.inf)
+    assert (table["p"] == 1).all() and table["direction"].isna().all()
+
+
+def test_narrow_ranges_have_parts_of_their_own():
+    values = pd.Series(np.linspace(0.9991, 1.0009, 40))
+    assert importance.parts(values).value_counts().tolist() == [10] * 4
 
 
 @pytest.mark.slow
