@@ -23,6 +23,7 @@ from mmoe_repro.settings.own_code import explain, own_targets
 from mmoe_repro.settings.ranges import check
 from mmoe_repro.training.chunk import CHUNK_SIZE, is_compiled, population
 from mmoe_repro.training.population import build_model
+from mmoe_repro.training.progress import told_if_slow
 from mmoe_repro.training.run_state import (
     agree,
     check_calls,
@@ -69,9 +70,10 @@ def check_jobs(jobs: Sequence[Job]) -> None:
             if own:  # of the program's own it is known how they are trained
                 shapes += [cell.training.batch_size, cell.training.device, is_compiled(cell)]
             if shapes not in checked:
-                check_model(cell, law)
-                if own:
-                    check_own_model(cell, law, job.seeds or job.tuning_seeds)
+                with told_if_slow(f"model={cell.model.name} is being tried"):
+                    check_model(cell, law)
+                    if own:
+                        check_own_model(cell, law, job.seeds or job.tuning_seeds)
             checked.append(shapes)
 
 

@@ -1,8 +1,10 @@
 """How long work is shown: one bar on a terminal, a plain line now and then elsewhere. On stderr."""
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -13,6 +15,8 @@ from rich.text import Text
 #: Where there is no terminal, seconds to the first line; the next ones come after a tenth of the time so far, if that
 #: is longer.
 _LINE_SECONDS = 10.0
+#: Work that shows no bar is told after so many seconds.
+_SLOW = 15.0
 #: What is left is told after so many seconds of progress.
 _TELLING = 5.0
 
@@ -25,6 +29,18 @@ def _clock(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def told_if_slow(work: str) -> Iterator[None]:
+    """Say in a line what is being done, if it takes longer than anybody expects."""
+    timer = threading.Timer(_SLOW, lambda: print(f"mmoe-repro: {work}; this takes long", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _Live(ProgressColumn):

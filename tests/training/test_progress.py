@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,19 @@ def clock(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
+
+
+def test_slow_work_without_a_bar_is_told_in_a_line(monkeypatch, capsys):
+    with progress.told_if_slow("model=mmoe is being tried"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    with progress.told_if_slow("model=mmoe is being tried"):
+        for _ in range(500):
+            if err := capsys.readouterr().err:
+                break
+            time.sleep(0.01)
+    assert err == "mmoe-repro: model=mmoe is being tried; this takes long\n"
 
 
 def test_without_a_terminal_there_is_a_plain_line_now_and_then(clock, capsys):
