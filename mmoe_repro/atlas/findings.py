@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from mmoe_repro.atlas.design import CORRELATIONS, Choice, chosen, paper_loss
-from mmoe_repro.atlas.importance import BINS, best_pair, importances, pair, share_of, shares, where
+from mmoe_repro.atlas.importance import BINS, best_pair, importances, pair, parts, share_of, shares, where
 from mmoe_repro.findings.claim_comparisons import MODELS, PARTS, Key, margins, without_bad_runs
 from mmoe_repro.findings.paper_runs import SMALL
 from mmoe_repro.findings.verdicts import judge_runs
@@ -44,7 +44,7 @@ class Atlas:
             claims), direction, best; see `importance.where`.
         shares: claim, choice, value, settings, holds, share, low, high.
         pairs: claim, choice, value, other, other_value, settings, holds, share, low, high: of the three most important
-            choices, the two that explain most together.
+            choices of at most four values, the two that explain most together.
     """
 
     settings: pd.DataFrame
@@ -61,9 +61,9 @@ def asked(claims: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         claims: `conf/claims/paper.yaml`.
     """
     found = {}
-    for claim, parts in PARTS.items():
+    for claim, compared in PARTS.items():
         found[claim] = (claim, _SEEN)
-        if all(part.column == _SEEN for part in parts(claims[claim], 1.0)):
+        if all(part.column == _SEEN for part in compared(claims[claim], 1.0)):
             found[f"{claim} unseen"] = (claim, _UNSEEN)
     return found
 
@@ -149,8 +149,10 @@ def find(design: pd.DataFrame, found: pd.DataFrame, claims: Mapping[str, Any]) -
             table = fitted.of_choices.join(where(design[known], holds))
             of_choices.append(table.reset_index().assign(claim=name))
             of_values.append(shares(design[known], holds).assign(claim=name))
-            if len(design.columns) > 1:
-                most = best_pair(design, found[name], fitted)
+            # Of more values pairs would have few settings each.
+            few = [choice for choice in design if parts(design[choice]).nunique() <= BINS]
+            if len(few) > 1:
+                most = best_pair(design[few], found[name], fitted)
                 of_pairs.append(pair(design[known], holds, most).assign(claim=name))
         of_claims.append(row)
     tables = [_together(tables) for tables in (of_choices, of_values, of_pairs)]

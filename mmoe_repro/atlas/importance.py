@@ -226,13 +226,13 @@ def best_pair(design: pd.DataFrame, margin: pd.Series, of: Importances) -> tuple
     """The two choices that together, and without the others, explain most of a claim's margin.
 
     Args:
-        design: the settings that were trained.
+        design: the settings that were trained, with those choices alone that may be paired: two or more.
         margin: of each of them.
         of: what `importances` gave; its most important choices are tried in pairs.
     """
     known = margin.notna()
     choices, wanted = design.loc[known.to_numpy()], _within(margin[known])
-    ranked = of.of_choices["importance"].sort_values(ascending=False).index[:_PAIRED]
+    ranked = of.of_choices.loc[choices.columns, "importance"].sort_values(ascending=False).index[:_PAIRED]
 
     def error(pair: tuple[str, str]) -> float:
         folds = _folds(choices[list(pair)], wanted)

@@ -155,7 +155,7 @@ def test_a_difference_of_losses_is_in_the_papers_unit(config, choices):
 def test_a_prior_of_one_open_choice_or_none_has_no_pairs(config, choices):
     generator = np.random.default_rng(0)
     verdicts = {f"{name}_verdict": "inconclusive" for name in NAMES}
-    for columns in (["gain"], []):
+    for columns in (["gain", "law"], ["gain"], []):
         table = design.draw(choices, 48)[columns]
         margins = {name: generator.normal(size=len(table)) for name in NAMES}
         atlas = findings.find(table, pd.DataFrame(margins, index=table.index).assign(**verdicts), read_claims(config))
