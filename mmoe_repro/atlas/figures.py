@@ -76,9 +76,9 @@ def _holds(atlas: Atlas) -> Picture:
     at = np.arange(len(claims), dtype=float)
     points = Points(shown["share"], at, _INK, "holds", low=shown["low"], high=shown["high"], across=True)
     marks: list[Mark] = [points]
-    neither = (claims["without_bad_runs"] / claims["settings"]).to_numpy(float)
-    if (has := neither > 0).any():
-        up_to = (shown["share"] + neither)[has]
+    none_bad = (claims["without_bad_runs"] / claims["settings"]).to_numpy(float)
+    if (has := none_bad > 0).any():
+        up_to = (shown["share"] + none_bad)[has]
         low = np.minimum(shown["high"][has], up_to)
         marks.append(
             Points(up_to, at[has], _NEUTRAL, "or no run ends badly", low=low, high=up_to, across=True, hollow=True)

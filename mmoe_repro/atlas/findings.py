@@ -84,7 +84,7 @@ def margins_of(
         design: of `design.draw`.
         choices: of the design.
         claims: `conf/claims/paper.yaml`.
-        judged: called after each setting, which takes a second or two.
+        judged: called after each setting.
     """
     rows: dict[Any, dict[str, Any]] = {}
     for number, of_setting in losses.groupby("setting"):
