@@ -5,6 +5,7 @@ import shutil
 import textwrap
 import unicodedata
 from collections.abc import Sequence
+from math import isnan
 
 #: Columns that hold words, which stand to the left; numbers stand to the right.
 _WORDS = ("model", "data", "setting", "of which", "claim", "verdict", "decided by", "in words", "sweep", "date", "what")
@@ -58,6 +59,15 @@ def listed(words: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def percent(share: float) -> str:
+    """A share as whole percents, a dash if there is none.
+
+    >>> percent(0.257), percent(float("nan"))
+    ('26 %', '–')
+    """
+    return "–" if isnan(share) else f"{100 * share:.0f} %"
 
 
 def duration(seconds: float) -> str:

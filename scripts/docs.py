@@ -32,7 +32,7 @@ from mmoe_repro.atlas.findings import Atlas, in_words
 from mmoe_repro.findings import paper_runs
 from mmoe_repro.findings.claim_comparisons import judge
 from mmoe_repro.names import NAMES
-from mmoe_repro.text import markdown
+from mmoe_repro.text import markdown, percent
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -117,7 +117,7 @@ def trainability(folder: str) -> str:
         for p in correlations:
             (row,) = table[(table["model"] == model) & (table["correlation"] == p)].itertuples()
             sds = (f"{sd:.3f}" for sd in (row.sd_setting, row.sd_data, row.sd_init, row.sd_rest))
-            cells += [f"{row.best:.3f}", f"{row.near_runs:.0%}".replace("%", " %"), ", ".join(sds)]
+            cells += [f"{row.best:.3f}", percent(row.near_runs), ", ".join(sds)]
         rows.append(cells)
     of_p = ("best mean", "runs within 25 % of it", "sd by initialiser, data, initial weights, both")
     return markdown(["", *(f"p = {p:g}: {what}" for p in correlations for what in of_p)], rows)
@@ -197,9 +197,7 @@ def power() -> str:
         first = int(np.argmax(found.to_numpy() > 0.8))
         runs = np.interp(0.8, found.iloc[first - 1 : first + 1], found.index[first - 1 : first + 1])
         shares = [*found[shown], before["", claim]]
-        rows.append(
-            [claim, *("" if pd.isna(one) else f"{100 * one:.0f} %" for one in shares), f"{round(runs, -1):.0f}"]
-        )
+        rows.append([claim, *("" if pd.isna(one) else percent(one) for one in shares), f"{round(runs, -1):.0f}"])
     return markdown(["claim", *map(str, shown), "200, before", "runs for 80 %"], by_claim(rows))
 
 
@@ -327,7 +325,7 @@ def predicted(folder: str) -> str:
     for model in ("shared_bottom", "omoe", "mmoe"):
         losses = runs.loc[runs["model"] == model, "final_loss"]
         shares = pd.cut(losses, [0, 0.167, 0.4, np.inf]).value_counts(normalize=True, sort=False)
-        rows.append([NAMES[model], f"{losses.mean():.3f}", *(f"{100 * share:.0f} %" for share in shares)])
+        rows.append([NAMES[model], f"{losses.mean():.3f}", *(percent(share) for share in shares)])
     return markdown(["model at p = 0.9", "final mean", "below 0.167", "0.167 to 0.4", "above 0.4"], rows)
 
 
@@ -345,7 +343,7 @@ def by_value(folder: str, choice: str) -> str:
     of_choice = read(f"{folder}/shares.csv").query("choice == @choice")
     values = list(dict.fromkeys(of_choice["value"]))
     rows = [
-        [str(claim), *(f"{100 * share:.0f} %" for share in of_claim.set_index("value").loc[values, "share"])]
+        [str(claim), *(percent(share) for share in of_claim.set_index("value").loc[values, "share"])]
         for claim, of_claim in of_choice.groupby("claim", sort=False)
     ]
     return markdown(["claim", *(f"{choice}: {value}" for value in values)], rows)

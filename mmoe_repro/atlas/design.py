@@ -173,11 +173,12 @@ def cells(settings: Mapping[str, Any]) -> dict[Key, Cell]:
 def _with(cell: Cell, key: str, value: Any) -> Cell:
     """The cell with another value of a setting."""
     group, _, name = key.partition(".")
-    known = group in _GROUPS and name in (vars(cell.training) if group == "training" else getattr(cell, group).settings)
-    if not known:
+    before: Mapping[str, Any] = {}
+    if group in _GROUPS:
+        before = vars(cell.training) if group == "training" else getattr(cell, group).settings
+    if name not in before:
         raise UsageError(f"choices: {key} is no setting of {cell.model.name}")
-    before = getattr(cell.training, name) if group == "training" else getattr(cell, group).settings[name]
-    if isinstance(before, int) and not isinstance(before, bool) and isinstance(value, float):
+    if isinstance(before[name], int) and not isinstance(before[name], bool) and isinstance(value, float):
         raise UsageError(f"choices: {key}={value}: must be a whole number; list its values")
     if group == "training":
         return replace(cell, training=replace(cell.training, **{name: value}))

@@ -1,13 +1,13 @@
 """The atlas's pictures: what each claim hangs on, at a glance; how often it holds by value; its best two choices."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from mmoe_repro.atlas.findings import EXPLAINED, LEVEL, Atlas, sure
+from mmoe_repro.atlas.findings import LEVEL, Atlas, explained, sure
 from mmoe_repro.names import readable
+from mmoe_repro.text import percent
 from mmoe_repro.views.panels import Axis, Mark, Panel, Picture, Points, Style, Tiles
 from mmoe_repro.views.style import INK, NEUTRAL
 
@@ -27,9 +27,8 @@ def pictures(atlas: Atlas) -> dict[str, Picture]:
         found = {"atlas": _glance(atlas), **found}
         if any(len(sure(atlas, str(claim))) for claim in atlas.claims["claim"]):
             found["values"] = _values(atlas)
-        explained = list(atlas.claims.loc[atlas.claims["fit"] >= EXPLAINED, "claim"])
-        if explained and not atlas.pairs.empty:
-            found["maps"] = _maps(atlas, explained)
+        if explained(atlas) and not atlas.pairs.empty:
+            found["maps"] = _maps(atlas)
     return found
 
 
@@ -39,15 +38,14 @@ def _glance(atlas: Atlas) -> Picture:
     claims = list(dict.fromkeys(atlas.importance["claim"]))
     table = atlas.importance.set_index(["choice", "claim"])
     held = atlas.claims.set_index("claim")
-    explained = (held.loc[claims, "fit"] >= EXPLAINED).to_numpy()
     shades = np.array([[table.loc[(choice, claim), "importance"] for claim in claims] for choice in choices], float)
     texts = [[_sign(table.loc[(choice, claim)]) for claim in claims] for choice in choices]
-    names = tuple(f"{str(claim).replace(' ', chr(10))}\n{100 * held.loc[claim, 'share']:.0f} %" for claim in claims)
+    names = tuple(f"{str(claim).replace(' ', chr(10))}\n{percent(held.loc[claim, 'share'])}" for claim in claims)
     panel = Panel(
         "",
         Axis("claim, and the share of settings in which its direction holds", -0.5, len(claims) - 0.5, names=names),
         Axis("", len(choices) - 0.5, -0.5, names=tuple(map(readable, choices))),
-        [Tiles((shades * explained).clip(0, _DARKEST) / _DARKEST, texts)],
+        [Tiles((shades * np.isin(claims, explained(atlas))).clip(0, _DARKEST) / _DARKEST, texts)],
     )
     return Picture(
         title=f"What each finding hangs on, of what the paper leaves open ({len(atlas.settings):,} settings)",
@@ -88,7 +86,7 @@ def _holds(atlas: Atlas) -> Picture:
         title=f"How often each finding holds ({len(atlas.settings):,} settings of what the paper leaves open)",
         note="95 % intervals over the settings",
         words="; ".join(
-            f"{row['claim']} {100 * row['share']:.0f} % ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
+            f"{row['claim']} {percent(row['share'])} ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
             for _, row in atlas.claims.iterrows()
         ),
         panels=[panel],
@@ -111,7 +109,7 @@ def _values(atlas: Atlas) -> Picture:
             joined = not np.isnan(direction)  # values without an order are no line
             points = Points(at, shown["share"], _INK, low=shown["low"], high=shown["high"], joined=joined)
             panels.append(Panel(str(claim), x, _SHARE, [points]))
-            shares = (f"{name} {100 * share:.0f} %" for name, share in zip(names, shown["share"], strict=True))
+            shares = (f"{name} {percent(share)}" for name, share in zip(names, shown["share"], strict=True))
             words.append(f"{claim} by {readable(choice)}: {', '.join(shares)}")
     return Picture(
         title="How often each finding holds, by the two choices that this hangs on most surely",
@@ -123,10 +121,10 @@ def _values(atlas: Atlas) -> Picture:
     )
 
 
-def _maps(atlas: Atlas, explained: Sequence[str]) -> Picture:
+def _maps(atlas: Atlas) -> Picture:
     """Share by the values of the two choices that explain most together, of each claim that choices explain."""
     panels = []
-    for claim in explained:
+    for claim in explained(atlas):
         table = atlas.pairs[atlas.pairs["claim"] == claim]
         one, other = str(table["choice"].iloc[0]), str(table["other"].iloc[0])
         rows, columns = list(dict.fromkeys(table["value"])), list(dict.fromkeys(table["other_value"]))

@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import stats
 
 from mmoe_repro.atlas.design import CORRELATIONS, Choice, chosen, paper_loss
-from mmoe_repro.atlas.importance import BINS, best_pair, importances, pair, parts, share_of, shares, where
-from mmoe_repro.findings.claim_comparisons import MODELS, PARTS, Key, margins, without_bad_runs
+from mmoe_repro.atlas.importance import BINS, best_pair, importances, pair, share_of, shares, where
+from mmoe_repro.findings.claim_comparisons import MODELS, Key, margins, parts_of, without_bad_runs
 from mmoe_repro.findings.paper_runs import SMALL
 from mmoe_repro.findings.verdicts import judge_runs
 from mmoe_repro.names import readable
-from mmoe_repro.text import listed
+from mmoe_repro.text import listed, percent
 
 #: Fewer settings than this say nothing of choices.
 ENOUGH = 40
@@ -61,9 +61,9 @@ def asked(claims: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         claims: `conf/claims/paper.yaml`.
     """
     found = {}
-    for claim, compared in PARTS.items():
+    for claim, parts in parts_of(claims).items():
         found[claim] = (claim, _SEEN)
-        if all(part.column == _SEEN for part in compared(claims[claim], 1.0)):
+        if all(part.column == _SEEN for part in parts):
             found[f"{claim} unseen"] = (claim, _UNSEEN)
     return found
 
@@ -149,10 +149,7 @@ def find(design: pd.DataFrame, found: pd.DataFrame, claims: Mapping[str, Any]) -
             table = fitted.of_choices.join(where(design[known], holds))
             of_choices.append(table.reset_index().assign(claim=name))
             of_values.append(shares(design[known], holds).assign(claim=name))
-            # Of more values pairs would have few settings each.
-            few = [choice for choice in design if parts(design[choice]).nunique() <= BINS]
-            if len(few) > 1:
-                most = best_pair(design[few], found[name], fitted)
+            if most := best_pair(design, found[name], fitted):
                 of_pairs.append(pair(design[known], holds, most).assign(claim=name))
         of_claims.append(row)
     tables = [_together(tables) for tables in (of_choices, of_values, of_pairs)]
@@ -177,11 +174,11 @@ def in_words(atlas: Atlas) -> list[str]:
             sentences.append(f"{name} cannot be told: no setting has runs of all its cells.")
             continue
         sentence = (
-            f"{name} holds in {100 * claim['share']:.0f} % of {count} settings "
-            f"({100 * claim['low']:.0f} to {100 * claim['high']:.0f} %)"
+            f"{name} holds in {percent(claim['share'])} of {count} settings "
+            f"({100 * claim['low']:.0f} to {percent(claim['high'])})"
         )
         if claim["without_bad_runs"]:
-            sentence += f", and in {100 * claim['without_bad_runs'] / count:.0f} % no run ends badly"
+            sentence += f", and in {percent(claim['without_bad_runs'] / count)} no run ends badly"
         sentences.append(sentence + _hangs_on(atlas, str(name), int(count)))
     return sentences
 
@@ -192,6 +189,11 @@ def sure(atlas: Atlas, name: str) -> pd.DataFrame:
         return atlas.importance
     of_claim = atlas.importance[(atlas.importance["claim"] == name) & (atlas.importance["p"] < LEVEL)]
     return of_claim.sort_values(["p", "importance"], ascending=[True, False])
+
+
+def explained(atlas: Atlas) -> list[str]:
+    """The claims of whose effects' sizes choices explain enough to speak of."""
+    return list(atlas.claims.loc[atlas.claims["fit"] >= EXPLAINED, "claim"])
 
 
 def _hangs_on(atlas: Atlas, name: str, count: int) -> str:
@@ -210,4 +212,4 @@ def _named(atlas: Atlas, row: pd.Series) -> str:
     if len(table) > BINS:
         return name
     least, most = table.loc[table["share"].idxmin()], table.loc[table["share"].idxmax()]
-    return f"{name} ({least['value']}: {100 * least['share']:.0f} %, {most['value']}: {100 * most['share']:.0f} %)"
+    return f"{name} ({least['value']}: {percent(least['share'])}, {most['value']}: {percent(most['share'])})"

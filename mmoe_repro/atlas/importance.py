@@ -222,14 +222,16 @@ def pair(design: pd.DataFrame, holds: pd.Series, of: Sequence[str]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def best_pair(design: pd.DataFrame, margin: pd.Series, of: Importances) -> tuple[str, str]:
-    """The two choices that together, and without the others, explain most of a claim's margin.
+def best_pair(design: pd.DataFrame, margin: pd.Series, of: Importances) -> tuple[str, str] | None:
+    """The two choices that together, and without the others, explain most of a claim's margin; None of fewer.
 
     Args:
-        design: the settings that were trained, with those choices alone that may be paired: two or more.
+        design: the settings that were trained.
         margin: of each of them.
-        of: what `importances` gave; its most important choices are tried in pairs.
+        of: what `importances` gave; its most important choices are tried in pairs, but those of more values than a
+            range has parts, of which pairs would have few settings each.
     """
+    design = design[[name for name in design if parts(design[name]).nunique() <= BINS]]
     known = margin.notna()
     choices, wanted = design.loc[known.to_numpy()], _within(margin[known])
     ranked = of.of_choices.loc[choices.columns, "importance"].sort_values(ascending=False).index[:_PAIRED]
@@ -238,5 +240,5 @@ def best_pair(design: pd.DataFrame, margin: pd.Series, of: Importances) -> tuple
         folds = _folds(choices[list(pair)], wanted)
         return sum(float(((forest.predict(unseen) - margin) ** 2).sum()) for forest, unseen, margin in folds)
 
-    best: tuple[str, str] = min(combinations(ranked, 2), key=error)
+    best: tuple[str, str] | None = min(combinations(ranked, 2), key=error, default=None)
     return best

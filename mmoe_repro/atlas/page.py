@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from mmoe_repro.atlas.findings import EXPLAINED, LEVEL, Atlas, in_words
+from mmoe_repro.atlas.findings import LEVEL, Atlas, explained, in_words
 from mmoe_repro.names import readable
+from mmoe_repro.text import percent
 from mmoe_repro.views.page import render_template
 from mmoe_repro.views.panels import Picture
 
@@ -40,8 +41,8 @@ def render(
     return render_template(
         "atlas.html",
         name=name,
-        answer=f"{first['claim']} holds most often, in {_percent(first['share'])} of settings; "
-        f"{last['claim']} least often, in {_percent(last['share'])}.",
+        answer=f"{first['claim']} holds most often, in {percent(first['share'])} of settings; "
+        f"{last['claim']} least often, in {percent(last['share'])}.",
         about=f"{name} · {count:,} settings drawn from what the paper leaves open · {runs} runs of each cell",
         sentences=list(zip(atlas.claims["claim"], atlas.claims["says"], in_words(atlas), strict=True)),
         pictures=pictures,
@@ -51,10 +52,6 @@ def render(
         command=command,
         files=files,
     )
-
-
-def _percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.0f} %"
 
 
 def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -75,12 +72,12 @@ def claims_shown(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             str(row["claim"]),
             str(row["says"]),
             str(row["settings"]),
-            _percent(row["share"]),
-            f"{_percent(row['low'])} to {_percent(row['high'])}",
-            _percent(row["without_bad_runs"] / row["settings"]) if row["without_bad_runs"] else "–",
+            percent(row["share"]),
+            f"{percent(row['low'])} to {percent(row['high'])}",
+            percent(row["without_bad_runs"] / row["settings"]) if row["without_bad_runs"] else "–",
             str(row["reproduced"]),
             str(row["contradicted"]),
-            _percent(row["fit"] if pd.isna(row["fit"]) else max(row["fit"], 0.0)),
+            percent(max(row["fit"], 0.0)),
         ]
         for _, row in table.iterrows()
     ]
@@ -91,8 +88,7 @@ def _importance(atlas: Atlas) -> tuple[list[str], list[list[str]]]:
     """What surely decides where a claim holds, or much of the size of an effect that choices explain."""
     if atlas.importance.empty:
         return [], []
-    fit = atlas.importance["claim"].map(atlas.claims.set_index("claim")["fit"])
-    much = (atlas.importance["importance"] >= _LEAST) & (fit >= EXPLAINED)
+    much = (atlas.importance["importance"] >= _LEAST) & atlas.importance["claim"].isin(explained(atlas))
     shown = atlas.importance[much | (atlas.importance["p"] < LEVEL)]
     rows = [
         [
@@ -100,7 +96,7 @@ def _importance(atlas: Atlas) -> tuple[list[str], list[list[str]]]:
             readable(str(row["choice"])),
             f"{row['p']:.2g}",
             str(row["best"]),
-            _percent(max(row["importance"], 0.0)),
+            percent(max(row["importance"], 0.0)),
         ]
         for _, row in shown.iterrows()
     ]

@@ -256,6 +256,11 @@ PARTS: dict[str, Callable[[Mapping[str, Any], float], Iterator[Part]]] = {
 }
 
 
+def parts_of(settings: Mapping[str, Any], paper_loss: float = 1.0) -> dict[str, list[Part]]:
+    """The parts of the claims of the settings that runs decide; arguments as of `judge`."""
+    return {name: list(parts(settings[name], paper_loss)) for name, parts in PARTS.items() if name in settings}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A part of a claim with what the runs of its cells say of it.
@@ -458,9 +463,9 @@ def margins(
     """
     columns = {**losses, "bad": ends_badly(losses["test_loss"], settings["bad"])}
     found = {}
-    for name in (claim for claim in PARTS if claim in settings):
+    for name, parts in parts_of(settings, paper_loss).items():
         distances = []
-        for part in PARTS[name](settings[name], paper_loss):
+        for part in parts:
             if not any(correlation == OPTIONAL for _, correlation in part.cells):
                 evidence = _evidence(part, columns[part.column])
                 value = np.nan if evidence is None else evidence.value
@@ -479,8 +484,7 @@ def without_bad_runs(settings: Mapping[str, Any], losses: Mapping[Key, pd.Series
     """
     bad = ends_badly(losses, settings["bad"])
     found = {}
-    for name in (claim for claim in PARTS if claim in settings):
-        parts = list(PARTS[name](settings[name], 1.0))
+    for name, parts in parts_of(settings).items():
         if all(part.column == "bad" for part in parts):
             compared = {key for part in parts for key in part.cells if key in bad}
             found[name] = not any(bad[key].any() for key in compared)
